@@ -1,0 +1,1 @@
+"""The corten command: one file per command; imports only the client, and almost nothing at start-up."""

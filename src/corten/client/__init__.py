@@ -1,0 +1,1 @@
+"""The public Python API, sync and async, over one HTTP codec."""

@@ -1,0 +1,1 @@
+"""Blobs by digest: ingest, verify, garbage collection; an OCI image layout on disk."""

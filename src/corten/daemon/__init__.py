@@ -1,0 +1,1 @@
+"""Docker's Engine API over HTTP: one file per resource."""

@@ -1,0 +1,1 @@
+"""Containers, exec, events, health, restart policy, prune; spec generation; the SQLite store."""

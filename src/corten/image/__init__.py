@@ -1,0 +1,1 @@
+"""References, load, save, import, export, commit, bootstrap, prune."""

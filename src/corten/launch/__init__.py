@@ -1,0 +1,1 @@
+"""Launcher, monitor, and the messages between them and the engine."""

@@ -1,0 +1,1 @@
+"""Bridge, address management, published ports, resolv.conf and hosts, pasta."""

@@ -1,0 +1,1 @@
+"""The OCI types: digest, descriptor, manifest, image config, runtime spec, reference. No I/O."""
