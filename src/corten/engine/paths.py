@@ -1,0 +1,116 @@
+"""Where everything of one engine lives: the only module that draws the tree.
+
+::
+
+    $CORTEN_ROOT/                       /var/lib/corten, or ~/.local/share/corten
+      engine.db                         SQLite, WAL: containers, images, volumes, networks
+      content/                          an OCI image layout
+      snapshots/<chain-id>/             unpacked layers
+      containers/<id>/                  upper/ work/ config.json log hosts hostname resolv.conf
+      volumes/<name>/_data
+      trash/                            what is being deleted in the background
+    $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
+      engine.sock engine.lock engine.pid stdio.sock
+      containers/<id>/                  state.json monitor.sock exit.json exec-<id>/
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The tree under one data directory (`root`) and one run directory (`run`)."""
+
+    root: Path
+    run: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Paths:
+        """The directories that CORTEN_ROOT and CORTEN_RUN name, or the defaults of this user."""
+        environ = os.environ if environ is None else environ
+        uid = os.geteuid()
+        if root := environ.get("CORTEN_ROOT"):
+            root_path = Path(root)
+        elif uid == 0:
+            root_path = Path("/var/lib/corten")
+        elif data_home := environ.get("XDG_DATA_HOME"):
+            root_path = Path(data_home) / "corten"
+        else:
+            root_path = Path(environ.get("HOME", "~")).expanduser() / ".local/share/corten"
+        if run := environ.get("CORTEN_RUN"):
+            run_path = Path(run)
+        elif uid == 0:
+            run_path = Path("/run/corten")
+        elif runtime_dir := environ.get("XDG_RUNTIME_DIR"):
+            run_path = Path(runtime_dir) / "corten"
+        else:
+            run_path = Path(f"/tmp/corten-{uid}")
+        return cls(root_path.absolute(), run_path.absolute())
+
+    @property
+    def database(self) -> Path:
+        return self.root / "engine.db"
+
+    @property
+    def content(self) -> Path:
+        return self.root / "content"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def containers(self) -> Path:
+        return self.root / "containers"
+
+    @property
+    def volumes(self) -> Path:
+        return self.root / "volumes"
+
+    @property
+    def trash(self) -> Path:
+        return self.root / "trash"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "engine.sock"
+
+    @property
+    def stdio_socket(self) -> Path:
+        return self.run / "stdio.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "engine.lock"
+
+    @property
+    def pid(self) -> Path:
+        return self.run / "engine.pid"
+
+    @property
+    def container_runs(self) -> Path:
+        return self.run / "containers"
+
+    def container(self, container_id: str) -> Path:
+        """The container's data directory: upper, work, log, hosts."""
+        return self.containers / container_id
+
+    def container_run(self, container_id: str) -> Path:
+        """The container's run directory: monitor.sock, exit.json."""
+        return self.container_runs / container_id
+
+    def exec_run(self, container_id: str, exec_id: str) -> Path:
+        """The run directory of one exec in a container."""
+        return self.container_runs / container_id / f"exec-{exec_id}"
+
+    def make(self) -> None:
+        """Creates the directories that must exist before anything else, private to this user."""
+        for path in (self.root, self.run):
+            path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        for path in (self.containers, self.volumes, self.trash, self.container_runs):
+            path.mkdir(exist_ok=True, mode=0o711)
