@@ -1,0 +1,81 @@
+"""What the engine, the launcher and a monitor say to each other: tuples by marshal over SOCK_SEQPACKET.
+
+One packet is one message; its first item is its kind. A message that would not fit into a packet travels in
+a memfd whose descriptor comes along. marshal is enough because both ends are the same interpreter of the same
+version, on one machine, and nobody else can reach an inherited or a 0600 socket; it needs no import.
+
+Both the engine and the launcher load this module: it imports nothing but builtins.
+
+Engine to launcher::
+
+    (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds, attachments' fds
+Engine to monitor::
+
+    (START,)                              release a container that holds before its exec
+    (ATTACH, handle, flags, detach_keys)  fd: the client's socket; flags: see ATTACH_*
+    (DETACH, handle)                      drop a client
+    (RESIZE, serial, rows, columns)
+    (KILL, serial, signal)
+    (REOPEN, serial)                      rotate the log now
+    (TAKE_CONSOLE, serial)                the terminal's master, to pass on to a client
+Monitor to engine::
+
+    (HELLO, state: tuple)                 first message on a connection to monitor.sock; fd: the pidfd
+    (CREATED, pid)                        PID 1 exists (and holds, if it was asked to); fd: its pidfd
+    (STARTED, started_at_ns)              exec has happened
+    (FAILED, error class, message)        it could not be started; nothing is left behind
+    (DETACHED, handle, reason)            an attached client is gone: see DETACHED_*
+    (REPLY, serial, error message or "")  TAKE_CONSOLE: fd: the master
+    (EXITED, code, signal, oom_killed, finished_at_ns, error)
+"""
+
+from __future__ import annotations
+
+LAUNCH = 1
+START = 2
+ATTACH = 3
+DETACH = 4
+RESIZE = 5
+KILL = 6
+REOPEN = 7
+TAKE_CONSOLE = 8
+
+HELLO = 32
+CREATED = 33
+STARTED = 34
+FAILED = 35
+DETACHED = 36
+REPLY = 37
+EXITED = 38
+
+ATTACH_STDIN = 1
+ATTACH_STDOUT = 2
+ATTACH_STDERR = 4
+ATTACH_MUX = 8
+
+DETACHED_BY_KEYS = "keys"
+DETACHED_CLOSED = "closed"  # the client went away, or the engine dropped it
+DETACHED_EXITED = "exited"  # the container ended and all of its output was delivered
+
+STDIO_MONITOR = 0
+STDIO_FDS = 1
+STDIO_NULL = 2
+
+# A packet larger than this goes by memfd: SO_SNDBUF is 208 KiB by default, and a packet must fit into it whole.
+PACKET_LIMIT = 96 * 1024
+MAX_FDS = 250  # SCM_MAX_FD is 253
+
+# The items of LAUNCH's settings, in order.
+SETTINGS = (
+    "container_id",
+    "run_dir",
+    "log_path",
+    "stdio",
+    "tty",
+    "open_stdin",
+    "stdin_once",
+    "hold",
+    "log_max_size",
+    "log_max_file",
+    "attachments",  # of (handle, flags, detach_keys), whose sockets are the last fds
+)
