@@ -1,1 +1,1 @@
-"""Storage that outlives containers: drivers."""
+"""Volumes: storage that outlives containers, behind one driver Protocol."""
