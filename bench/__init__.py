@@ -1,0 +1,1 @@
+"""Measurements beside the peers: run `python -m bench start`."""

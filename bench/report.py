@@ -1,0 +1,128 @@
+"""A table for people, JSON for machines, a chart for the eye."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from bench.measure import Result, Target
+
+
+def figure(value: float, unit: str) -> str:
+    digits = 1 if value < 100 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def bound_text(target: Target, unit: str) -> str:
+    sign = "≥" if target.at_least else "≤"
+    if not target.peer:
+        return f"{sign} {target.bound:g} {unit}"
+    if target.bound < 1:
+        return (
+            f"{sign} 1/{1 / target.bound:.3g}" if target.bound not in (0.6,) else f"{sign} {target.bound:g}"
+        )
+    return f"{sign} {target.bound:g}×"
+
+
+def ratio_text(ratio: float, target: Target, unit: str) -> str:
+    if not target.peer:
+        return figure(ratio, unit)
+    return f"1/{1 / ratio:.1f}" if ratio < 0.5 else f"{ratio:.2f}×"
+
+
+def table(results: list[Result]) -> str:
+    """A Markdown table: a row for each target, with both medians and the ratio."""
+    lines = [
+        "| what | corten | beside | ratio | wanted | |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        for target in result.targets:
+            ours = result.series[target.ours].median
+            beside = (
+                f"{target.peer} {figure(result.series[target.peer].median, result.unit)}"
+                if target.peer
+                else "–"
+            )
+            lines.append(
+                f"| {result.title} | {figure(ours, result.unit)} | {beside} |"
+                f" {ratio_text(result.ratio(target), target, result.unit)} |"
+                f" {bound_text(target, result.unit)} | {'met' if result.met(target) else '**missed**'} |"
+            )
+        named = {t.peer for t in result.targets} | {t.ours for t in result.targets}
+        for name, series in result.series.items():
+            if name not in named:
+                lines.append(f"| {result.title} | | {name} {figure(series.median, result.unit)} | | | |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    return f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def write(results: list[Result], versions: dict[str, str], directory: Path, name: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    document = {
+        "machine": machine(),
+        "versions": versions,
+        "results": [
+            {
+                "scenario": r.scenario,
+                "title": r.title,
+                "unit": r.unit,
+                "samples": {s.peer: s.samples for s in r.series.values()},
+                "medians": {s.peer: s.median for s in r.series.values()},
+                "targets": [
+                    {
+                        "ours": t.ours,
+                        "peer": t.peer,
+                        "bound": t.bound,
+                        "at_least": t.at_least,
+                        "ratio": r.ratio(t),
+                        "met": r.met(t),
+                    }
+                    for t in r.targets
+                ],
+            }
+            for r in results
+        ],
+    }
+    (directory / f"{name}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    chart(results, directory / f"{name}.png")
+
+
+COLOURS = {"corten": "#b7410e", "docker": "#2496ed", "podman": "#892ca0", "kernel": "#555555"}
+
+
+def chart(results: list[Result], path: Path) -> None:
+    try:
+        import matplotlib
+    except ImportError:
+        print("no chart: matplotlib is not installed (pip install matplotlib)")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = 2
+    rows = (len(results) + 1) // columns
+    figure_, axes = pyplot.subplots(rows, columns, figsize=(11, 1.9 * rows), squeeze=False)
+    for axis in axes.flat[len(results) :]:
+        axis.set_visible(False)
+    for axis, result in zip(axes.flat, results, strict=False):
+        names = list(result.series)[::-1]
+        values = [result.series[n].median for n in names]
+        axis.barh(names, values, color=[COLOURS.get(n.split()[0], "#9a9a9a") for n in names], height=0.62)
+        for index, value in enumerate(values):
+            axis.text(value, index, "  " + figure(value, result.unit), va="center", fontsize=8)
+        axis.set_title(result.title, fontsize=9, loc="left")
+        axis.set_xlim(0, max(values) * 1.25)
+        axis.tick_params(labelsize=8)
+        axis.xaxis.set_visible(False)
+        for side in ("top", "right", "bottom"):
+            axis.spines[side].set_visible(False)
+    figure_.suptitle(f"Medians, in one run, in turns. {machine()}", fontsize=9, x=0.01, ha="left")
+    figure_.tight_layout()
+    figure_.savefig(path, dpi=110)
+    pyplot.close(figure_)

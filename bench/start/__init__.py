@@ -1,0 +1,1 @@
+"""What starting, running and stopping containers costs, beside docker, podman, crun and runc."""

@@ -1,0 +1,108 @@
+"""`python -m bench start`: starts the peers in namespaces of its own, measures, prints, cleans up."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import report
+from bench.measure import Result
+from bench.start.peers import Bundle, Corten, Docker, MissingPeer, Podman, make_rootfs, require
+from bench.start.scenarios import SCENARIOS, Peers, kernel_limit
+from bench.worker import Worker
+
+INSIDE = "CORTEN_BENCH_INSIDE"
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench start", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="samples of each peer (default 20)")
+    parser.add_argument(
+        "--only", action="append", choices=sorted(SCENARIOS), help="only this scenario (repeatable)"
+    )
+    parser.add_argument("--without", action="append", default=[], choices=["docker", "podman", "runtimes"])
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench/results"), help="where JSON and chart are written"
+    )
+    return parser.parse_args(arguments)
+
+
+def enter_namespaces(arguments: list[str]) -> None:
+    """Run this command again in namespaces of its own: no peer's mount or rule is seen outside."""
+    command = ["unshare", "--mount", "--net", "--", sys.executable, "-m", "bench", "start", *arguments]
+    os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
+
+
+def start_peers(
+    stack: contextlib.ExitStack, chosen: argparse.Namespace, work: Path
+) -> tuple[Peers, dict[str, str]]:
+    rootfs = make_rootfs(work / "rootfs")
+    tar = Path(f"{rootfs}.tar")
+    versions: dict[str, str] = {}
+    plain, no_unified = Worker(), Worker(without_unified=True)
+    stack.callback(plain.close)
+    stack.callback(no_unified.close)
+    corten = Corten(work / "corten")
+    stack.callback(corten.close)
+    corten.import_image(tar)
+    peers = Peers(work, rootfs, corten, None, None, [], plain, chosen.rounds, kernel_limit(work, rootfs))
+    try:
+        if "docker" not in chosen.without:
+            peers.docker = Docker(work / "docker")
+            stack.callback(peers.docker.close)
+            peers.docker.import_image(tar)
+    except MissingPeer as missing:
+        peers.notes.append(str(missing))
+    try:
+        if "podman" not in chosen.without:
+            peers.podman = Podman(work / "podman", tar, no_unified)
+            stack.callback(peers.podman.close)
+    except MissingPeer as missing:
+        peers.notes.append(str(missing))
+    if "runtimes" not in chosen.without:
+        own = str(Path(sys.executable).with_name("corten-runtime"))
+        for program, worker in ((own, plain), ("crun", no_unified), ("runc", plain)):
+            try:
+                path = require(program, program)
+                peers.bundles.append(
+                    Bundle(work / "bundles", rootfs, path, ["--root", f"{work}/state"], worker)
+                )
+            except MissingPeer as missing:
+                peers.notes.append(str(missing))
+    for peer in (corten, peers.docker, peers.podman, *peers.bundles):
+        if peer is not None:
+            versions[peer.name] = peer.version()
+    return peers, versions
+
+
+def main(arguments: list[str]) -> int:
+    chosen = options(arguments)
+    if os.geteuid() != 0:
+        print("bench start needs root: docker, crun and runc are measured as root", file=sys.stderr)
+        return 2
+    if INSIDE not in os.environ:
+        enter_namespaces(arguments)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    work = Path(tempfile.mkdtemp(prefix="bench-start-"))
+    results: list[Result] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            peers, versions = start_peers(stack, chosen, work)
+            for name in chosen.only or SCENARIOS:
+                print(f"{name} ", end="", file=sys.stderr, flush=True)
+                results += SCENARIOS[name](peers)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"{report.machine()}; {', '.join(f'{name} {version}' for name, version in versions.items())}\n")
+    print(report.table(results))
+    for note in peers.notes:
+        print(f"\nnot measured: {note}")
+    report.write(results, versions, chosen.out, "start")
+    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
