@@ -1,7 +1,8 @@
 """The OCI runtime specification 1.2 (`config.json` and the state document) as typed values.
 
-Names are the specification's, in snake case; `decode` and `encode` speak its JSON. Unknown fields are ignored, as
-the specification asks ("Extensibility"). Values are frozen: make changed copies with `msgspec.structs.replace`.
+Names are the specification's, in snake case; `decode` and `encode` speak its JSON. Unknown fields are
+ignored, as the specification asks ("Extensibility"). Values are frozen: make changed copies with
+`msgspec.structs.replace`. Defaults are left out of the JSON, except where the specification requires the field.
 https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md
 """
 
@@ -14,6 +15,11 @@ import msgspec
 from corten.errors import InvalidArgument
 
 VERSION = "1.2.0"
+
+
+def _required(value: Any) -> Any:
+    """A default that is written to the JSON all the same (msgspec leaves out only plain defaults)."""
+    return msgspec.field(default_factory=lambda: value)
 
 
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
@@ -29,7 +35,7 @@ class IDMapping(_Value):
 
 
 class Root(_Value):
-    path: str = "rootfs"
+    path: str = _required("rootfs")
     readonly: bool = False
 
 
@@ -50,11 +56,11 @@ class ConsoleSize(_Value):
 class User(_Value):
     """`username` (the specification's Windows field) may carry Docker's text "name|uid[:group|gid]".
 
-    It is then resolved in the container's own /etc/passwd and /etc/group, and `uid` and `gid` are not looked at.
+    It is then resolved in the container's own /etc/passwd and /etc/group; `uid` and `gid` are not looked at.
     """
 
-    uid: int = 0
-    gid: int = 0
+    uid: int = _required(0)
+    gid: int = _required(0)
     umask: int | None = None
     additional_gids: tuple[int, ...] | None = ()
     username: str | None = None
@@ -95,12 +101,12 @@ class ExecCPUAffinity(_Value):
 
 
 class Process(_Value):
-    cwd: str = "/"
+    cwd: str = _required("/")
     args: tuple[str, ...] | None = ()
     env: tuple[str, ...] | None = ()
     terminal: bool = False
     console_size: ConsoleSize | None = None
-    user: User = User()
+    user: User = _required(User())
     rlimits: tuple[Rlimit, ...] | None = ()
     capabilities: Capabilities | None = None
     no_new_privileges: bool = False
@@ -309,7 +315,7 @@ class Linux(_Value):
 class Spec(_Value):
     """The whole of `config.json`."""
 
-    oci_version: str = VERSION
+    oci_version: str = _required(VERSION)
     process: Process | None = None
     root: Root | None = None
     hostname: str | None = None
@@ -321,9 +327,9 @@ class Spec(_Value):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What `state` prints and hooks read on standard input; `status` is creating, created, running or stopped."""
+    """What `state` prints and hooks read; `status` is one of creating, created, running and stopped."""
 
-    oci_version: str = VERSION
+    oci_version: str = _required(VERSION)
     id: str
     status: str
     pid: int = 0
