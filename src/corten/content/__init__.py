@@ -1,1 +1,6 @@
-"""Blobs by digest: ingest, verify, garbage collection; an OCI image layout on disk."""
+"""Blobs by digest: ingest, verification, leases and garbage collection."""
+
+from corten.content.ingest import Ingest
+from corten.content.store import BlobInfo, ContentStore, Lease
+
+__all__ = ["BlobInfo", "ContentStore", "Ingest", "Lease"]

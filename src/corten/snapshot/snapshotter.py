@@ -1,0 +1,73 @@
+"""What every way of making layers mountable must do; `tests/contract/test_snapshotter.py` holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer to prepare. `blob` is the path of its (compressed or plain) tar; `verified` says that the blob's own
+    digest was checked already, so that a plain tar whose digest is `diff_id` needs no second hash."""
+
+    chain_id: str
+    diff_id: str
+    blob: str
+    digest: str = ""
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a snapshot takes on disk. `size` is the sum of its files' apparent sizes, as Docker counts."""
+
+    size: int
+    inodes: int
+
+
+Progress = Callable[[str, int, int], None]
+"""(chain or diff ID, bytes of the blob done, bytes of the blob in all); called from worker threads."""
+
+
+class Snapshotter(Protocol):
+    """Layers as read-only trees, one per chain ID. Thread-safe; two callers preparing the same layer: one wins."""
+
+    name: str
+
+    def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
+        """Makes all `layers` of one chain (bottom first) mountable; those that are so already are left alone.
+
+        Layers are unpacked side by side. Raises IntegrityError for a wrong diff ID, ArchiveError for a bad tar,
+        NoSpace; what was complete before stays, nothing half-made does.
+        """
+        ...
+
+    def contains(self, chain_id: str) -> bool:
+        """Whether this layer is ready."""
+        ...
+
+    def lowers(self, chain: Sequence[str]) -> tuple[str, ...]:
+        """The directories of a chain (given bottom first), topmost first, as overlay's lowerdir wants them. NotFound."""
+        ...
+
+    def usage(self, chain_id: str) -> Usage:
+        """What one layer takes on disk. NotFound."""
+        ...
+
+    def remove(self, chain_id: str) -> None:
+        """Removes one layer; nothing happens when it is not there."""
+        ...
+
+    def walk(self) -> Iterable[str]:
+        """The chain IDs of all layers that are ready."""
+        ...
+
+    def recover(self) -> None:
+        """Removes what a killed process left half-made, and layers that a power failure may have torn."""
+        ...
+
+    def settle(self) -> None:
+        """Makes what was prepared since the last call durable on disk (may take seconds; call it when idle)."""
+        ...
