@@ -1,0 +1,1 @@
+"""The commands, one file each: OPTIONS, ARGS, USAGE, EXAMPLES and run()."""

@@ -1,0 +1,176 @@
+"""Every command: its module in `corten.cli.command`, and its line in the help. Constants only: this is start-up."""
+
+from __future__ import annotations
+
+# group: (command, module, summary)
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Run containers",
+        (
+            ("run", "run", "Create a container from an image and run a command in it"),
+            ("exec", "exec", "Run a command in a running container"),
+            ("create", "create", "Create a container without starting it"),
+            ("start", "start", "Start stopped containers"),
+            ("stop", "stop", "Stop containers: ask, wait, kill"),
+            ("restart", "restart", "Stop and start containers"),
+            ("kill", "kill", "Send a signal to containers"),
+            ("pause", "pause", "Freeze every process of containers"),
+            ("unpause", "unpause", "Thaw paused containers"),
+            ("wait", "wait", "Wait until containers stop, then print their exit codes"),
+            ("attach", "attach", "Attach the terminal to a running container"),
+            ("rm", "rm", "Remove containers"),
+        ),
+    ),
+    (
+        "Look at containers",
+        (
+            ("ps", "ps", "List containers"),
+            ("logs", "logs", "Show the output of a container"),
+            ("inspect", "inspect", "Show everything about containers, images, volumes and networks"),
+            ("top", "top", "Show the processes of a container"),
+            ("stats", "stats", "Show what containers use: CPU, memory, network, disk"),
+            ("port", "port", "Show the published ports of a container"),
+            ("diff", "diff", "Show what a container changed in its file system"),
+            ("events", "events", "Show what happens in the engine, as it happens"),
+        ),
+    ),
+    (
+        "Change containers",
+        (
+            ("cp", "cp", "Copy files between a container and the host"),
+            ("rename", "rename", "Rename a container"),
+            ("update", "update", "Change the limits of running containers"),
+            ("export", "export", "Write a container's file system as a tar archive"),
+            ("commit", "commit", "Make an image from a container's changes"),
+        ),
+    ),
+    (
+        "Images",
+        (
+            ("images", "images", "List images"),
+            ("image", "", "Manage images (bootstrap makes one without internet)"),
+            ("load", "load", "Load images from an archive"),
+            ("save", "save", "Save images to an archive"),
+            ("import", "import_", "Make an image from a root file system tar"),
+            ("tag", "tag", "Give an image another name"),
+            ("rmi", "rmi", "Remove images"),
+            ("history", "history", "Show the layers of an image and how they were made"),
+        ),
+    ),
+    (
+        "Storage and networks",
+        (
+            ("volume", "", "Manage volumes"),
+            ("network", "", "Manage networks"),
+        ),
+    ),
+    (
+        "The engine and this host",
+        (
+            ("info", "info", "Show the engine and the host"),
+            ("version", "version", "Show the versions of client and engine"),
+            ("system", "", "Disk usage, clean-up, events"),
+            ("engine", "", "Run, stop and look at the engine"),
+            ("doctor", "doctor", "Find what the host lacks, and how to mend it"),
+            ("container", "", "Manage containers (the same commands, grouped as Docker has them)"),
+            ("completion", "completion", "Print the completion script for a shell"),
+        ),
+    ),
+)
+
+# command: ((sub command, module, summary), ...)
+SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "container": (
+        ("attach", "attach", "Attach the terminal to a running container"),
+        ("commit", "commit", "Make an image from a container's changes"),
+        ("cp", "cp", "Copy files between a container and the host"),
+        ("create", "create", "Create a container without starting it"),
+        ("diff", "diff", "Show what a container changed in its file system"),
+        ("exec", "exec", "Run a command in a running container"),
+        ("export", "export", "Write a container's file system as a tar archive"),
+        ("inspect", "container_inspect", "Show everything about containers"),
+        ("kill", "kill", "Send a signal to containers"),
+        ("logs", "logs", "Show the output of a container"),
+        ("ls", "ps", "List containers"),
+        ("pause", "pause", "Freeze every process of containers"),
+        ("port", "port", "Show the published ports of a container"),
+        ("prune", "container_prune", "Remove all stopped containers"),
+        ("rename", "rename", "Rename a container"),
+        ("restart", "restart", "Stop and start containers"),
+        ("rm", "rm", "Remove containers"),
+        ("run", "run", "Create a container from an image and run a command in it"),
+        ("start", "start", "Start stopped containers"),
+        ("stats", "stats", "Show what containers use: CPU, memory, network, disk"),
+        ("stop", "stop", "Stop containers: ask, wait, kill"),
+        ("top", "top", "Show the processes of a container"),
+        ("unpause", "unpause", "Thaw paused containers"),
+        ("update", "update", "Change the limits of running containers"),
+        ("wait", "wait", "Wait until containers stop, then print their exit codes"),
+    ),
+    "image": (
+        ("bootstrap", "image_bootstrap", "Make a base image from the distribution's own packages"),
+        ("history", "history", "Show the layers of an image and how they were made"),
+        ("import", "import_", "Make an image from a root file system tar"),
+        ("inspect", "image_inspect", "Show everything about images"),
+        ("load", "load", "Load images from an archive"),
+        ("ls", "images", "List images"),
+        ("prune", "image_prune", "Remove images that nothing uses"),
+        ("rm", "rmi", "Remove images"),
+        ("save", "save", "Save images to an archive"),
+        ("tag", "tag", "Give an image another name"),
+    ),
+    "volume": (
+        ("create", "volume_create", "Create a volume"),
+        ("inspect", "volume_inspect", "Show everything about volumes"),
+        ("ls", "volume_ls", "List volumes"),
+        ("prune", "volume_prune", "Remove volumes that no container uses"),
+        ("rm", "volume_rm", "Remove volumes"),
+    ),
+    "network": (
+        ("connect", "network_connect", "Connect a container to a network"),
+        ("create", "network_create", "Create a network"),
+        ("disconnect", "network_disconnect", "Disconnect a container from a network"),
+        ("inspect", "network_inspect", "Show everything about networks"),
+        ("ls", "network_ls", "List networks"),
+        ("prune", "network_prune", "Remove networks that no container uses"),
+        ("rm", "network_rm", "Remove networks"),
+    ),
+    "system": (
+        ("df", "system_df", "Show what images, containers and volumes take on disk"),
+        ("events", "events", "Show what happens in the engine, as it happens"),
+        ("info", "info", "Show the engine and the host"),
+        ("prune", "system_prune", "Remove everything that nothing uses"),
+    ),
+    "engine": (
+        ("serve", "engine_serve", "Run the engine in the foreground"),
+        ("start", "engine_start", "Start the engine in the background, if none runs"),
+        ("status", "engine_status", "Tell whether the engine runs, where, and what it costs"),
+        ("stop", "engine_stop", "Stop the engine; containers go on"),
+    ),
+}
+
+# Other names that Docker's users type.
+ALIASES: dict[str, dict[str, str]] = {
+    "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+    "image": {"list": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
+}
+
+
+def find(name: str) -> str | None:
+    """The module of a top-level command; empty for a group of sub commands; None when there is no such command."""
+    for _title, commands in GROUPS:
+        for command, module, _summary in commands:
+            if command == name:
+                return module
+    return None
+
+
+def find_sub(group: str, name: str) -> str | None:
+    """The module of a sub command."""
+    name = ALIASES.get(group, {}).get(name, name)
+    for command, module, _summary in SUBCOMMANDS[group]:
+        if command == name:
+            return module
+    return None
