@@ -17,11 +17,8 @@ _INTRODUCTION = "Corten runs containers: images, isolation, volumes and networks
 class Style:
     """Bold and dim text for a terminal; nothing where there is none or NO_COLOR is set."""
 
-    def __init__(self, stream: object = None) -> None:
-        output = stream or sys.stdout
-        fileno = getattr(output, "fileno", None)
-        terminal = bool(fileno) and os.isatty(output.fileno())  # type: ignore[attr-defined]
-        self.on = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    def __init__(self) -> None:
+        self.on = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def heading(self, text: str) -> str:
         """A section's title."""
