@@ -67,7 +67,9 @@ class ContainerService:
     async def unpause(self, ref: str) -> None:
         raise NotImplementedError
 
-    async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+    async def remove(
+        self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
+    ) -> None:
         """Removes it; `force` kills it first; `volumes` removes its anonymous volumes as well."""
         raise NotImplementedError
 
@@ -86,7 +88,12 @@ class ContainerService:
         raise NotImplementedError
 
     async def list(
-        self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None
+        self,
+        *,
+        all: bool = False,
+        limit: int | None = None,
+        size: bool = False,
+        filters: Filters | None = None,
     ) -> list[ContainerSummary]:
         raise NotImplementedError
 

@@ -17,7 +17,13 @@ REMEMBERED = 1024
 BACKLOG = 16384
 """How far a subscriber may fall behind before it loses its oldest events."""
 
-_ALIASES = {"container": "container", "image": "image", "volume": "volume", "network": "network", "daemon": "daemon"}
+_ALIASES = {
+    "container": "container",
+    "image": "image",
+    "volume": "volume",
+    "network": "network",
+    "daemon": "daemon",
+}
 _KEYS = frozenset({*_ALIASES, "type", "event", "label", "scope"})
 
 
@@ -28,7 +34,9 @@ class EventBus:
         self._ring: deque[Event] = deque(maxlen=REMEMBERED)
         self._subscribers: set[_Subscription] = set()
 
-    def publish(self, type: str, action: str, actor_id: str, attributes: dict[str, str] | None = None) -> None:
+    def publish(
+        self, type: str, action: str, actor_id: str, attributes: dict[str, str] | None = None
+    ) -> None:
         """Tells everybody; never waits."""
         event = Event(type, action, actor_id, now(), attributes or {})
         self._ring.append(event)
@@ -128,7 +136,10 @@ def _match_one(event: Event, key: str, values: list[str]) -> bool:
         return False
     name = event.attributes.get("name", "")
     return any(
-        value and (event.actor_id == value or name == value or (len(value) >= 4 and event.actor_id.startswith(value)))
+        value
+        and (
+            event.actor_id == value or name == value or (len(value) >= 4 and event.actor_id.startswith(value))
+        )
         for value in values
     )
 

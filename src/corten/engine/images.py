@@ -15,7 +15,12 @@ class ImageService:
     """Look at, tag, remove, load, save and import images."""
 
     async def list(
-        self, *, all: bool = False, filters: Filters | None = None, digests: bool = False, shared_size: bool = False
+        self,
+        *,
+        all: bool = False,
+        filters: Filters | None = None,
+        digests: bool = False,
+        shared_size: bool = False,
     ) -> list[ImageSummary]:
         """Filters: before, since, dangling, label, reference, until."""
         raise NotImplementedError

@@ -12,7 +12,16 @@ ZERO = "0001-01-01T00:00:00Z"
 """Go's zero time: what the API says for "never"."""
 
 _SECOND = 1_000_000_000
-_UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 1_000_000, "s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND}
+_UNITS = {
+    "ns": 1,
+    "us": 1000,
+    "µs": 1000,
+    "μs": 1000,
+    "ms": 1_000_000,
+    "s": _SECOND,
+    "m": 60 * _SECOND,
+    "h": 3600 * _SECOND,
+}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 
@@ -53,7 +62,9 @@ def parse_time(text: str, *, reference: int | None = None) -> int:
         return (now() if reference is None else reference) - parse_duration(text)
     except InvalidArgument:
         pass
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d(?::\d\d(?::\d\d)?)?)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?", text)
+    match = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d(?::\d\d(?::\d\d)?)?)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?", text
+    )
     if not match:
         raise InvalidArgument(f'invalid time "{text}": use unix seconds, RFC 3339, or a duration such as 10m')
     clock = (match[2] or "00") + ":00:00"[: 8 - len(match[2] or "00")]

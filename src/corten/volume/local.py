@@ -32,7 +32,9 @@ class LocalDriver:
         if options and not options.get("device"):
             raise InvalidArgument('missing device in volume options: give "device" (and "type", "o")')
         if options.get("type", "").startswith("nfs") and "addr=" not in options.get("o", ""):
-            raise InvalidArgument('an nfs volume needs the address of its server in "o", such as o=addr=10.0.0.1,rw')
+            raise InvalidArgument(
+                'an nfs volume needs the address of its server in "o", such as o=addr=10.0.0.1,rw'
+            )
 
     def create(self, name: str, options: Mapping[str, str]) -> None:
         directory = self._root / name

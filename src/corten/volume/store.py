@@ -51,7 +51,9 @@ def check_name(name: str) -> None:
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
         )
     if len(name) > 255:
-        raise InvalidArgument(f"the name of a volume is at most 255 characters long, this one has {len(name)}")
+        raise InvalidArgument(
+            f"the name of a volume is at most 255 characters long, this one has {len(name)}"
+        )
 
 
 class VolumeStore:
@@ -62,7 +64,10 @@ class VolumeStore:
     ) -> None:
         self._connection = connection
         self._local = LocalDriver(root, trash)
-        self._drivers: dict[str, VolumeDriver] = {"local": self._local, **{driver.name: driver for driver in drivers}}
+        self._drivers: dict[str, VolumeDriver] = {
+            "local": self._local,
+            **{driver.name: driver for driver in drivers},
+        }
         connection.executescript(_TABLES)
 
     @property

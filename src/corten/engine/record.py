@@ -1,0 +1,147 @@
+"""What the engine knows about one container: what it is (definition), how it is (state), what serves it now."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from corten.api.container import ContainerConfig, HealthLogEntry
+from corten.api.host_config import HostConfig
+from corten.api.network import EndpointSettings
+from corten.engine.results import Exit, StdioFds
+from corten.engine.state import Status
+
+if TYPE_CHECKING:
+    from corten.launch.client import Attachment, Monitor
+
+
+class MountRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A mount that was decided when the container was created.
+
+    `type` is bind, volume, tmpfs or image; `source` a path of the host, for a volume its name is `name`.
+    `options` are for mount(2), in addition to rw/ro and the propagation.
+    """
+
+    type: str
+    destination: str
+    source: str = ""
+    name: str = ""
+    driver: str = ""
+    mode: str = ""
+    rw: bool = True
+    propagation: str = ""
+    options: tuple[str, ...] = ()
+    subpath: str = ""
+    no_copy: bool = False
+    id_map: bool = False
+    non_recursive: bool = False
+    anonymous: bool = False
+    # How it came: bind ("-v"), mount ("--mount"), image (VOLUME), from (--volumes-from), tmpfs ("--tmpfs").
+    origin: str = "bind"
+    chain: tuple[str, ...] = ()
+
+
+class Definition(msgspec.Struct, kw_only=True):
+    """What a container is. Only `update` changes it. `path` and `args` are the command to run."""
+
+    config: ContainerConfig
+    host_config: HostConfig
+    endpoints: dict[str, EndpointSettings | None] = {}
+    image_id: str
+    chain: tuple[str, ...] = ()
+    mounts: list[MountRecord] = []
+    path: str = ""
+    args: list[str] = []
+
+
+class HealthRecord(msgspec.Struct, kw_only=True):
+    """The health of a container with a healthcheck, as far as inspect shows it."""
+
+    status: str = "starting"
+    failing_streak: int = 0
+    log: list[HealthLogEntry] = []
+
+
+class StateRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How a container is. Times are ns since the epoch, 0 for never."""
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    started_at: int = 0
+    finished_at: int = 0
+    restart_count: int = 0
+    # Told to stop by a person: `unless-stopped` does not start it again with the engine.
+    manually_stopped: bool = False
+    # Whether the last start came to an exec: waiters of "not-running" answer at once after that.
+    ran: bool = False
+    health: HealthRecord | None = None
+
+
+class Container:
+    """One container in memory. `definition` and `state` have a copy in the database: see `catalog.Catalog`."""
+
+    __slots__ = (
+        "created",
+        "definition",
+        "ended",
+        "execs",
+        "health_task",
+        "id",
+        "lock",
+        "monitor",
+        "name",
+        "pending",
+        "removal",
+        "restart_task",
+        "restart_wake",
+        "rotating_backoff",
+        "state",
+        "stdio",
+        "supervisor",
+        "waiters",
+    )
+
+    def __init__(self, id: str, name: str, created: int, definition: Definition, state: StateRecord) -> None:
+        self.id = id
+        self.name = name
+        self.created = created
+        self.definition = definition
+        self.state = state
+        # Held across one transition of this container, never across the life of its process.
+        self.lock = asyncio.Lock()
+        self.monitor: Monitor | None = None
+        self.supervisor: asyncio.Task[None] | None = None
+        self.restart_task: asyncio.Task[None] | None = None
+        self.restart_wake: asyncio.Event | None = None
+        self.health_task: asyncio.Task[None] | None = None
+        # Set when the process that runs now has ended and the state says so.
+        self.ended: asyncio.Future[Exit] | None = None
+        # Callers of wait, by condition.
+        self.waiters: dict[str, list[asyncio.Future[Exit]]] = {}
+        # Clients that attached before the start, each with the future of its connection's end.
+        self.pending: list[tuple[Attachment, asyncio.Future[None]]] = []
+        self.stdio: StdioFds | None = None
+        self.execs: set[str] = set()
+        self.rotating_backoff = 0.0
+        self.removal = False
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+    @property
+    def config(self) -> ContainerConfig:
+        return self.definition.config
+
+    @property
+    def host_config(self) -> HostConfig:
+        return self.definition.host_config
+
+    def event_attributes(self, **more: str) -> dict[str, str]:
+        """What every event of a container says: its labels, image and name."""
+        return {**(self.config.labels or {}), "image": self.config.image, "name": self.name, **more}
