@@ -1,0 +1,231 @@
+"""One request and the ways to answer it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import platform
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+import corten
+from corten.api.image import ErrorDetail, ProgressLine
+from corten.api.message import convert, decode, encode
+from corten.api.system import API_VERSION, AuthConfig, ErrorMessage
+from corten.errors import CortenError, InvalidArgument, status_of
+
+if TYPE_CHECKING:
+    from corten.daemon.server import Daemon
+    from corten.engine.engine import Engine
+
+T = TypeVar("T")
+Version = tuple[int, int]
+
+#: Sent with every answer; the docker command reads the version and the platform from them.
+STANDARD_HEADERS = {
+    "Server": f"Corten/{corten.__version__} ({platform.system().lower()})",
+    "Api-Version": API_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+}
+JSON_HEADERS = {**STANDARD_HEADERS, "Content-Type": "application/json"}
+
+RAW_STREAM = "application/vnd.docker.raw-stream"
+MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
+
+#: A piece of an upload, as it is handed on.
+PIECE = 1 << 20
+
+_FALSE = frozenset({"", "0", "no", "false", "none"})
+
+
+class Call:
+    """A request to the daemon: path parameters, query, body; and constructors of answers."""
+
+    __slots__ = ("_query", "daemon", "http", "parameters", "query_string", "version")
+
+    def __init__(
+        self,
+        http: web.BaseRequest,
+        daemon: Daemon,
+        version: Version,
+        parameters: dict[str, str],
+        query_string: str,
+    ) -> None:
+        self.http = http
+        self.daemon = daemon
+        self.version = version
+        self.parameters = parameters
+        self.query_string = query_string
+        self._query: dict[str, list[str]] | None = None
+
+    @property
+    def engine(self) -> Engine:
+        return self.daemon.engine
+
+    def __getitem__(self, name: str) -> str:
+        """The path's parameter `name`."""
+        return self.parameters[name]
+
+    # -- the query ----------------------------------------------------------------------------------------
+
+    def many(self, name: str) -> list[str]:
+        """All values of a parameter that may be repeated."""
+        if self._query is None:
+            try:
+                self._query = (
+                    parse_qs(self.query_string, keep_blank_values=True, max_num_fields=1000)
+                    if self.query_string
+                    else {}
+                )
+            except ValueError as error:
+                raise InvalidArgument(f"invalid query: {error}") from error
+        return self._query.get(name, [])
+
+    def text(self, name: str, default: str = "") -> str:
+        values = self.many(name)
+        return values[0] if values else default
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Docker's booleans: everything is true but "", 0, no, false and none."""
+        values = self.many(name)
+        return values[0].strip().lower() not in _FALSE if values else default
+
+    def number(self, name: str) -> int | None:
+        """An integer; None when it is absent or empty."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise InvalidArgument(f'invalid value for "{name}": "{text}" is not an integer') from error
+
+    def required_number(self, name: str) -> int:
+        value = self.number(name)
+        if value is None:
+            raise InvalidArgument(f'invalid value for "{name}": a number is needed')
+        return value
+
+    def filters(self) -> dict[str, list[str]]:
+        """`filters={"status": ["running"]}`, or the older form {"status": {"running": true}}."""
+        text = self.text("filters")
+        if not text:
+            return {}
+        try:
+            raw = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise InvalidArgument(f"invalid filters: {error}") from error
+        if not isinstance(raw, dict):
+            raise InvalidArgument("invalid filters: a JSON object is needed")
+        result = {}
+        for key, values in raw.items():
+            if isinstance(values, dict):
+                values = [value for value, wanted in values.items() if wanted]
+            if not isinstance(values, list):
+                raise InvalidArgument(f'invalid filter "{key}": a list of values is needed')
+            result[key] = [str(value) for value in values]
+        return result
+
+    # -- the body -----------------------------------------------------------------------------------------
+
+    async def body(self, type: type[T]) -> T:
+        """The JSON body as a `type`; InvalidArgument names the field that is wrong."""
+        return decode(await self.http.read(), type)
+
+    def upload(self) -> AsyncIterator[bytes]:
+        """The body in pieces."""
+        return self.http.content.iter_chunked(PIECE)
+
+    def registry_auth(self) -> AuthConfig | None:
+        """The credentials of header X-Registry-Auth, or None; a broken one counts as none."""
+        header = self.http.headers.get("X-Registry-Auth", "")
+        if not header:
+            return None
+        try:
+            text = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
+            return convert(msgspec.json.decode(text), AuthConfig)
+        except (ValueError, CortenError):
+            return None
+
+    # -- the answer ---------------------------------------------------------------------------------------
+
+    def json(self, value: Any, status: int = 200) -> web.Response:
+        return web.Response(body=encode(value), status=status, headers=JSON_HEADERS)
+
+    def empty(self, status: int = 204) -> web.Response:
+        return web.Response(status=status, headers=STANDARD_HEADERS)
+
+    def ends_with_client(self) -> None:
+        """From here on the handler is cancelled when the client goes away; operations are not."""
+        self.http.protocol.streaming = asyncio.current_task()  # type: ignore[attr-defined]
+
+    async def open_stream(
+        self, content_type: str, headers: dict[str, str] | None = None
+    ) -> web.StreamResponse:
+        """An answer whose body follows piece by piece; the headers are sent at once."""
+        self.ends_with_client()
+        response = web.StreamResponse(
+            headers={**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})}
+        )
+        await response.prepare(self.http)
+        return response
+
+    async def send_bytes(
+        self, pieces: AsyncIterator[bytes], content_type: str, headers: dict[str, str] | None = None
+    ) -> web.StreamResponse:
+        """Streams `pieces`. An error before the first gets its status; a later one breaks the connection."""
+        first = await anext(pieces, None)
+        response = await self.open_stream(content_type, headers)
+        try:
+            if first is not None:
+                await response.write(first)
+                async for piece in pieces:
+                    await response.write(piece)
+        except CortenError:
+            # No trailer could tell it: a body that ends too early is what makes the client fail.
+            if self.http.transport is not None:
+                self.http.transport.abort()
+            raise
+        finally:
+            await _close(pieces)
+        await response.write_eof()
+        return response
+
+    async def send_lines(self, objects: AsyncIterator[Any]) -> web.StreamResponse:
+        """Streams `objects` as JSON lines; an error after the first becomes the last line, as in Docker."""
+        first = await anext(objects, None)
+        response = await self.open_stream("application/json")
+        try:
+            if first is not None:
+                await response.write(encode(first) + b"\r\n")
+            async for item in objects:
+                await response.write(encode(item) + b"\r\n")
+        except CortenError as error:
+            line = ProgressLine(error=error.message, error_detail=ErrorDetail(message=error.message))
+            await response.write(encode(line) + b"\r\n")
+        finally:
+            await _close(objects)
+        await response.write_eof()
+        return response
+
+
+async def _close(iterator: AsyncIterator[Any]) -> None:
+    close = getattr(iterator, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def error_response(error: CortenError) -> web.Response:
+    """Docker's form of an error; X-Corten-Exit-Code is what the corten command exits with."""
+    status, _, exit_code = status_of(error)
+    headers = {**JSON_HEADERS, "X-Corten-Exit-Code": str(exit_code)}
+    if status == 304:
+        return web.Response(status=status, headers=headers)
+    return web.Response(
+        body=encode(ErrorMessage(message=error.message)) + b"\n", status=status, headers=headers
+    )

@@ -1,0 +1,51 @@
+"""/corten: what Corten has and Docker's API has not."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from corten.api.exec import ExecCreate
+from corten.daemon.call import Call
+from corten.daemon.execs import run_with_stdio
+from corten.daemon.routing import Routes
+from corten.engine import doctor as engine_doctor
+from corten.errors import InvalidArgument
+
+routes = Routes()
+
+
+@routes.get("/corten/doctor")
+async def doctor(call: Call) -> web.StreamResponse:
+    """[{"name", "ok", "detail", "remedy", "fatal"}, …]"""
+    return call.json(await asyncio.to_thread(engine_doctor.checks))
+
+
+@routes.post("/corten/bootstrap")
+async def bootstrap(call: Call) -> web.StreamResponse:
+    """`image` is busybox or debian, `tag` its name; answers with Docker's progress lines."""
+    image = call.text("image")
+    if not image:
+        raise InvalidArgument('which image? The parameter "image" is busybox or debian')
+    return await call.send_lines(call.engine.images.bootstrap(image, tag=call.text("tag")))
+
+
+@routes.post("/corten/containers/{id}/exec")
+async def run_exec(call: Call) -> web.StreamResponse:
+    """An exec in one round trip, on the descriptors of X-Corten-Stdio: create, start, and wait."""
+    token = call.http.headers.get("X-Corten-Stdio")
+    if not token:
+        raise InvalidArgument(
+            "the header X-Corten-Stdio is missing: it names the descriptors for the command"
+        )
+    request = await call.body(ExecCreate)
+    exec_id = await call.engine.execs.create(call["id"], request)
+    return await run_with_stdio(call, exec_id, token)
+
+
+@routes.post("/corten/engine/shutdown")
+async def shutdown(call: Call) -> web.StreamResponse:
+    """Ends the engine; containers keep running."""
+    asyncio.get_running_loop().call_later(0.01, call.daemon.shutdown)
+    return call.empty()

@@ -1,0 +1,68 @@
+"""Taking a connection out of HTTP: the answer, and then the socket belongs to the container's monitor."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from corten.daemon.call import MULTIPLEXED_STREAM, RAW_STREAM, STANDARD_HEADERS
+from corten.errors import Unavailable
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
+    from corten.daemon.call import Call
+
+
+class Hijacked(web.StreamResponse):
+    """What a handler returns that has answered on the socket itself: HTTP has nothing to add."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self.force_close()
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Connection:
+    """A client's connection, after the answer was sent and nothing more is read from it here."""
+
+    def __init__(self, call: Call, *, multiplexed: bool) -> None:
+        transport = call.http.transport
+        if transport is None:
+            raise Unavailable("the client has gone away")
+        self._transport = transport
+        # Nothing the client sends from now on may be read here: it is the container's input.
+        self._transport.pause_reading()
+        self._transport.write(_answer(call, multiplexed))
+
+    def duplicate(self) -> int:
+        """The socket as a descriptor of the caller's own."""
+        return os.dup(self._transport.get_extra_info("socket").fileno())
+
+    def release(self) -> None:
+        """Lets go of the connection without a shutdown of the socket: whoever has the duplicate goes on."""
+        self._transport.abort()
+
+    def fail(self, text: str) -> None:
+        """Ends the connection with a message in the stream, as Docker does after its 101."""
+        self._transport.write(text.encode() + b"\r\n")
+        self._transport.close()
+
+
+def _answer(call: Call, multiplexed: bool) -> bytes:
+    if "Upgrade" not in call.http.headers:
+        lines = ["HTTP/1.1 200 OK", f"Content-Type: {RAW_STREAM}"]
+    else:
+        kind = MULTIPLEXED_STREAM if multiplexed and call.version >= (1, 42) else RAW_STREAM
+        lines = [
+            "HTTP/1.1 101 UPGRADED",
+            f"Content-Type: {kind}",
+            "Connection: Upgrade",
+            "Upgrade: tcp",
+        ]
+    lines += [f"{name}: {value}" for name, value in STANDARD_HEADERS.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"

@@ -1,0 +1,75 @@
+"""/images: what moves whole images: load, save, import, pull and push."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import ClientError, ClientSession, web
+
+from corten.daemon.call import PIECE, Call
+from corten.daemon.routing import Routes
+from corten.errors import InvalidArgument, Unavailable, Unsupported
+
+routes = Routes()
+
+
+@routes.post("/images/load")
+async def load(call: Call) -> web.StreamResponse:
+    return await call.send_lines(call.engine.images.load(call.upload(), quiet=call.flag("quiet")))
+
+
+@routes.get("/images/get")
+async def save_many(call: Call) -> web.StreamResponse:
+    names = call.many("names")
+    if not names:
+        raise InvalidArgument("no image to save: give at least one name")
+    return await call.send_bytes(await call.engine.images.save(names), "application/x-tar")
+
+
+@routes.get("/images/{name*}/get")
+async def save(call: Call) -> web.StreamResponse:
+    return await call.send_bytes(await call.engine.images.save([call["name"]]), "application/x-tar")
+
+
+@routes.post("/images/create")
+async def create(call: Call) -> web.StreamResponse:
+    """Import a root file system (`fromSrc`), or pull (`fromImage`)."""
+    name, source = call.text("fromImage"), call.text("fromSrc")
+    if name:
+        tag = call.text("tag")
+        separator = "@" if ":" in tag else ":"
+        raise Unsupported(
+            f"cannot pull {name}{separator + tag if tag else ''}: Corten does not pull from registries yet; "
+            "bring the image by `load` or `import`, or make one by `corten image bootstrap`"
+        )
+    if not source:
+        raise InvalidArgument("one of fromSrc and fromImage is needed")
+    progress = call.engine.images.import_(
+        call.upload() if source == "-" else _download(source),
+        repository=call.text("repo"),
+        tag=call.text("tag"),
+        message=call.text("message"),
+        changes=call.many("changes"),
+        platform=call.text("platform"),
+    )
+    return await call.send_lines(progress)
+
+
+async def _download(url: str) -> AsyncIterator[bytes]:
+    if "://" not in url:
+        url = f"http://{url}"
+    if not url.startswith(("http://", "https://")):
+        raise InvalidArgument(f'cannot import from "{url}": only http and https are known')
+    try:
+        async with ClientSession(auto_decompress=False) as session, session.get(url) as response:
+            if response.status >= 400:
+                raise Unavailable(f"cannot import from {url}: the server answers {response.status}")
+            async for piece in response.content.iter_chunked(PIECE):
+                yield piece
+    except (ClientError, TimeoutError) as error:
+        raise Unavailable(f"cannot import from {url}: {error}") from error
+
+
+@routes.post("/images/{name*}/push")
+async def push(call: Call) -> web.StreamResponse:
+    raise Unsupported(f"cannot push {call['name']}: Corten does not push to registries yet; use `save`")

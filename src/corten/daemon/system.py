@@ -1,0 +1,58 @@
+"""/_ping, /version, /info, /system/df, /auth."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from corten.api.system import AuthConfig
+from corten.daemon.call import STANDARD_HEADERS, Call
+from corten.daemon.routing import Routes
+from corten.errors import Unsupported
+
+routes = Routes()
+
+_PING_HEADERS = {
+    **STANDARD_HEADERS,
+    "Builder-Version": "1",
+    "Swarm": "inactive",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Content-Type": "text/plain; charset=utf-8",
+}
+
+
+@routes.get("/_ping")
+async def ping(call: Call) -> web.StreamResponse:
+    return web.Response(body=b"OK", headers=_PING_HEADERS)
+
+
+@routes.head("/_ping")
+async def ping_head(call: Call) -> web.StreamResponse:
+    return web.Response(headers=_PING_HEADERS)
+
+
+@routes.get("/version")
+async def version(call: Call) -> web.StreamResponse:
+    return call.json(call.engine.system.version())
+
+
+@routes.get("/info")
+async def info(call: Call) -> web.StreamResponse:
+    return call.json(await call.engine.system.info())
+
+
+@routes.get("/system/df")
+async def df(call: Call) -> web.StreamResponse:
+    usage = await call.engine.system.df(tuple(call.many("type")))
+    if call.version < (1, 44):
+        for image in usage.images or ():
+            image.virtual_size = image.size
+    return call.json(usage)
+
+
+@routes.post("/auth")
+async def auth(call: Call) -> web.StreamResponse:
+    request = await call.body(AuthConfig)
+    raise Unsupported(
+        f"cannot log in to {request.serveraddress or 'a registry'}: Corten does not speak to registries yet"
+    )
