@@ -1,7 +1,7 @@
-"""Which cgroup hierarchies this host has, as /proc/self/mountinfo and /proc/self/cgroup tell. Nothing is assumed.
+"""Which cgroup hierarchies this host has, by /proc/self/mountinfo and /proc/self/cgroup; nothing is assumed.
 
-v1: one hierarchy for each controller (or several together) and named ones; v2: one for all; hybrid: v1 for the
-controllers, and a v2 hierarchy beside them that has none (or the rest).
+v1: one hierarchy for each controller (or several together) and named ones; v2: one for all; hybrid: v1 for
+the controllers, and a v2 hierarchy beside them that has none (or the rest).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Hierarchy(msgspec.Struct, frozen=True):
     v2: bool = False
 
     def directory(self, name: str) -> str:
-        """The directory of cgroup `name`: absolute from the hierarchy's root, relative from the caller's own cgroup.
+        """Where cgroup `name` is: absolute from the hierarchy's root, else from the caller's own cgroup.
 
         On v2 relative means beside the caller's own cgroup: a cgroup that has processes cannot hand out
         controllers to children (cgroups(7), "no internal processes").
