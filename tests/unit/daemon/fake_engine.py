@@ -1,0 +1,135 @@
+"""An engine that records what it is asked for and answers from a table."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from corten.api.container import ContainerCreate
+from corten.api.system import Version
+from corten.engine.events import EventBus
+from corten.engine.results import Archive, Attachment, Created, Exit, LogQuery, LogStream, PathStat, Waiter
+
+
+async def pieces(*items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+class Recorder:
+    """Every method that is not written out records its call and returns (or raises) `answers[name]`."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            return self.record(name, args, kwargs)
+
+        return method
+
+    def record(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.calls.append((name, args, kwargs))
+        answer = self.answers.get(name)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class FakeContainers(Recorder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.log: list[bytes] = []
+        self.tty = False
+        self.input = b""
+
+    async def create(self, request: ContainerCreate, **kwargs: Any) -> Created:
+        self.record("create", (request,), kwargs)
+        return Created("f" * 64, ("careful",))
+
+    def wait(self, ref: str, condition: str = "not-running") -> Waiter:
+        self.record("wait", (ref, condition), {})
+        return Waiter(self.exit)
+
+    async def check_attach(self, ref: str) -> bool:
+        self.record("check_attach", (ref,), {})
+        return self.tty
+
+    async def attach(self, ref: str, fd: int, **kwargs: Any) -> Attachment:
+        """Plays the monitor: a greeting, then what the client sends, in capitals, until its half-close."""
+        self.calls.append(("attach", (ref,), kwargs))
+        answer = self.answers.get("attach")
+        if isinstance(answer, Exception):
+            os.close(fd)
+            raise answer
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        async def monitor() -> None:
+            import socket
+
+            with socket.socket(fileno=fd) as sock:
+                sock.setblocking(False)
+                await loop.sock_sendall(sock, b"hello ")
+                while data := await loop.sock_recv(sock, 100):
+                    self.input += data
+                    await loop.sock_sendall(sock, data.upper())
+                await loop.sock_sendall(sock, b" bye")
+            done.set_result(None)
+
+        self.monitor = loop.create_task(monitor())
+        return Attachment(done)
+
+    async def logs(self, ref: str, query: LogQuery) -> LogStream:
+        self.record("logs", (ref, query), {})
+        return LogStream(self.tty, pieces(*self.log))
+
+    async def archive_get(self, ref: str, path: str) -> Archive:
+        self.record("archive_get", (ref, path), {})
+        return Archive(PathStat("f", 3, 0o644, "2024-01-01T00:00:00Z", ""), pieces(b"tar"))
+
+    async def archive_put(self, ref: str, path: str, stream: AsyncIterator[bytes], **kwargs: Any) -> None:
+        body = b"".join([piece async for piece in stream])
+        self.record("archive_put", (ref, path, body), kwargs)
+
+
+class FakeImages(Recorder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[Any] = []
+        self.loaded = b""
+
+    async def load(self, stream: AsyncIterator[bytes], *, quiet: bool = False) -> AsyncIterator[Any]:
+        self.loaded = b"".join([piece async for piece in stream])
+        async for line in pieces(*self.lines):
+            yield line
+
+
+class FakeExecs(Recorder):
+    tty = False
+
+    def check_start(self, exec_id: str) -> bool:
+        self.record("check_start", (exec_id,), {})
+        return self.tty
+
+
+class FakeSystem(Recorder):
+    def version(self) -> Version:
+        return Version(version="1")
+
+
+class FakeEngine:
+    def __init__(self) -> None:
+        self.containers = FakeContainers()
+        self.execs = FakeExecs()
+        self.images = FakeImages()
+        self.volumes = Recorder()
+        self.networks = Recorder()
+        self.system = FakeSystem()
+        self.events = EventBus()
