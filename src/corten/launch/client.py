@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+from typing import Any, Literal
 
 import msgspec
 
+import corten
+from corten.errors import Unavailable
+from corten.launch import messages, packets
 from corten.launch.exit_status import ExitStatus, MonitorState, read_exit, read_state
+from corten.launch.monitor_client import DEFAULT_DETACH_KEYS, AttachHandle, Attachment, Monitor
+from corten.runtime.operations import Plan
 
 __all__ = [
+    "DEFAULT_DETACH_KEYS",
     "AttachHandle",
     "Attachment",
     "ExitStatus",
@@ -22,41 +35,26 @@ __all__ = [
     "read_state",
 ]
 
-DEFAULT_DETACH_KEYS = b"\x10\x11"  # ctrl-p ctrl-q
-
-
-class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A client that is attached from the first byte on (docker attaches before it starts).
-
-    `fd`: the client's own (stream) socket, already past its HTTP 101 headers. `mux`: Docker's 8-byte frame
-    headers; pass False for a container with a terminal. The monitor gets a duplicate: close yours after
-    `Launcher.launch` (or `Monitor.attach`) has returned.
-    """
-
-    fd: int
-    stdin: bool = False
-    stdout: bool = True
-    stderr: bool = True
-    mux: bool = True
-    detach_keys: bytes = DEFAULT_DETACH_KEYS
+_STDIO = {"monitor": messages.STDIO_MONITOR, "fds": messages.STDIO_FDS, "null": messages.STDIO_NULL}
+_READY_TIMEOUT = 30.0
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One container (or exec) to start.
 
-    `plan`: from runtime.plan (marshal-able). `run_dir`: is made if missing; state.json, monitor.sock and
-    exit.json appear in it. The caller removes it when it has no more use for it.
+    `run_dir`: is made if missing; state.json, monitor.sock and exit.json appear in it. The caller removes it
+    when it has no more use for it; what an earlier run left in it is replaced.
     `stdio`: "monitor": pipes or a terminal of the monitor's, logged to `log_path` (None: no log), clients can
-    attach. "fds": the three fds given to `launch` become the process's stdio (no log, no attach); with `tty` and
-    no fds the container's terminal is handed out by `Monitor.take_console()`. "null": /dev/null.
+    attach. "fds": the three fds given to `launch` become the process's stdio (no log, no attach); with `tty`
+    and no fds the container's terminal is handed out by `Monitor.take_console()`. "null": /dev/null.
     `open_stdin`: keep stdin open (docker's -i), otherwise it is empty. `stdin_once`: the first client's
-    half-close (or end) closes stdin.
-    `hold`: stop before exec until `Monitor.start()`.
+    half-close (or end) closes stdin (never a terminal).
+    `hold`: stop before exec until `Monitor.start()`; the plan must have been compiled with it.
     `log_max_size`: bytes (0: never rotate); `log_max_file`: how many files to keep.
     """
 
     container_id: str
-    plan: object
+    plan: Plan
     run_dir: Path
     log_path: Path | None = None
     stdio: Literal["monitor", "fds", "null"] = "monitor"
@@ -68,93 +66,191 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     log_max_file: int = 1
     attachments: tuple[Attachment, ...] = ()
 
+    def settings(self) -> tuple[Any, ...]:
+        """In the order of `messages.SETTINGS`."""
+        return (
+            self.container_id,
+            os.fspath(self.run_dir),
+            os.fspath(self.log_path) if self.log_path else "",
+            _STDIO[self.stdio],
+            self.tty,
+            self.open_stdin,
+            self.stdin_once,
+            self.hold,
+            self.log_max_size,
+            self.log_max_file,
+            tuple(
+                (handle, client.flags(), client.detach_keys) for handle, client in enumerate(self.attachments)
+            ),
+        )
+
 
 class Launcher:
-    """Owns the launcher process and starts it again when it dies; the launcher ends when this one does."""
+    """Owns the launcher process and starts it again when it dies; the launcher ends when this one does.
+
+    `executor` is the module that makes processes; `module_path` is put before the packages' directory for it.
+    """
+
+    def __init__(self, run_dir: Path, executor: str, module_path: tuple[str, ...]) -> None:
+        self._run_dir = run_dir
+        self._executor = executor
+        self._module_path = module_path
+        self._loop = asyncio.get_running_loop()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._restarting: asyncio.Task[None] | None = None
+        self._monitors: dict[Path, Monitor] = {}
+        self._closed = False
 
     @classmethod
-    async def start(cls, *, run_dir: Path) -> Launcher:
+    async def start(
+        cls, *, run_dir: Path, executor: str = "corten.runtime.execute", module_path: tuple[str, ...] = ()
+    ) -> Launcher:
         """Start the launcher process. `run_dir` ($CORTEN_RUN) holds its lock: two never fork side by side."""
-        raise NotImplementedError
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:  # two descriptors for each container; the launcher lowers it again for containers
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self = cls(run_dir, executor, module_path)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._spawn()
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The launcher process; 0 while there is none."""
+        return self._process.pid if self._process else 0
+
+    async def _spawn(self) -> None:
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        ours.setblocking(False)
+        package_parent = str(Path(corten.__file__).resolve().parent.parent)
+        program = (
+            f"import sys; sys.path[:0] = {list(self._module_path)!r}; sys.path.append({package_parent!r})\n"
+            f"from corten.launch.launcher import main\n"
+            f"main({theirs.fileno()}, {str(self._run_dir / 'launcher.lock')!r}, {self._executor!r})"
+        )
+        ready = self._loop.create_future()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", program],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
+            )
+        self._socket = ours
+        self._loop.add_reader(ours, self._on_readable, ready)
+        try:
+            await asyncio.wait_for(ready, _READY_TIMEOUT)
+        except TimeoutError:
+            raise Unavailable(
+                f"the launcher did not start within {_READY_TIMEOUT:.0f} s; another one may still hold "
+                f"{self._run_dir / 'launcher.lock'}"
+            ) from None
+        if self._queue:
+            self._loop.add_writer(ours, self._flush)
+
+    def _on_readable(self, ready: asyncio.Future[None]) -> None:
+        try:
+            message, _fds = packets.receive(self._socket)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = None
+        if message is not None:
+            if not ready.done():
+                ready.set_result(None)
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        if not ready.done():
+            ready.set_exception(
+                Unavailable("the launcher ended before it was ready; its standard error says why")
+            )
+        elif not self._closed:
+            self._restarting = self._loop.create_task(self._restart())
+
+    async def _restart(self) -> None:
+        await self._reap()
+        await self._spawn()
+
+    async def _reap(self) -> None:
+        process, self._process = self._process, None
+        while process is not None and process.poll() is None:  # its socket is closed: it is about to end
+            await asyncio.sleep(0.002)
 
     async def launch(self, request: LaunchRequest, fds: Sequence[int] = ()) -> Monitor:
-        """Ask for a container; returns at once, before it exists: go on with `created()` or `start()`."""
-        raise NotImplementedError
+        """Ask for a container; returns at once, before it exists: go on with `created()` or `start()`.
+
+        `fds` and the attachments' fds stay the caller's: close them when this has returned. If an earlier
+        monitor of the same run directory is still at its last step (removing the cgroup), it is waited for.
+        """
+        previous = self._monitors.get(request.run_dir)
+        if previous is not None:
+            await previous.gone()
+        if self._restarting is not None:
+            await asyncio.shield(self._restarting)
+        if self._closed:
+            raise Unavailable("the launcher has been closed: the engine is stopping")
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            message = (messages.LAUNCH, request.settings(), request.plan.to_primitive())
+            payload, memfd = packets.encode(message)
+            passed = [theirs.fileno(), *fds, *(client.fd for client in request.attachments)]
+            if memfd >= 0:
+                passed.insert(0, memfd)
+            self._send(payload, passed)
+            if memfd >= 0:
+                os.close(memfd)
+        monitor = Monitor(ours, request.container_id, request.hold, len(request.attachments))
+        self._monitors[request.run_dir] = monitor
+        monitor.on_gone(lambda: self._forget(request.run_dir, monitor))
+        return monitor
+
+    def _forget(self, run_dir: Path, monitor: Monitor) -> None:
+        if self._monitors.get(run_dir) is monitor:
+            del self._monitors[run_dir]
+
+    def _send(self, payload: bytes, fds: list[int]) -> None:
+        if not self._queue:
+            try:
+                packets.send_packet(self._socket, payload, fds)
+                return
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise Unavailable(
+                    f"the launcher does not answer ({error.strerror}); it is being started again"
+                ) from error
+        self._queue.append((payload, [os.dup(fd) for fd in fds]))
+        self._loop.add_writer(self._socket, self._flush)
+
+    def _flush(self) -> None:
+        while self._queue:
+            payload, fds = self._queue[0]
+            try:
+                packets.send_packet(self._socket, payload, fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                break  # the end of the socket is noticed by its reader; the next launcher gets the queue
+            self._queue.popleft()
+            for fd in fds:
+                os.close(fd)
+        self._loop.remove_writer(self._socket)
 
     async def close(self) -> None:
         """End the launcher. Containers and their monitors stay."""
-        raise NotImplementedError
-
-
-class Monitor:
-    """One per running container or exec. Lose it and nothing happens: `connect` again.
-
-    Any method raises `Unavailable` once the monitor is gone without having said why.
-    """
-
-    pid: int
-    pidfd: int
-    started_at_ns: int
-    attachments: tuple[AttachHandle, ...]
-
-    @classmethod
-    async def connect(cls, run_dir: Path) -> Monitor:
-        """Reach the monitor of `run_dir` after an engine restart; Unavailable if there is none any more."""
-        raise NotImplementedError
-
-    async def created(self) -> int:
-        """Wait until PID 1 exists (and holds): its pid on the host. Raises StartError and its subclasses."""
-        raise NotImplementedError
-
-    async def start(self) -> None:
-        """Release the hold, if there is one; returns when exec has happened, raises StartError and the like."""
-        raise NotImplementedError
-
-    async def wait(self) -> ExitStatus:
-        """Wait for the end. All output is in the log by then. May be called by several tasks, and again."""
-        raise NotImplementedError
-
-    async def attach(
-        self,
-        fd: int,
-        *,
-        stdin: bool,
-        stdout: bool,
-        stderr: bool,
-        detach_keys: bytes = DEFAULT_DETACH_KEYS,
-        mux: bool = True,
-    ) -> AttachHandle:
-        """Hand a client's socket to the monitor, which speaks Docker's raw stream on it from now on."""
-        raise NotImplementedError
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """Set the terminal's size; InvalidArgument if there is no terminal."""
-        raise NotImplementedError
-
-    async def kill(self, signal: int) -> None:
-        """Signal PID 1 (not its children); Conflict if it has ended."""
-        raise NotImplementedError
-
-    async def rotate_log(self) -> None:
-        """Rotate the log now, or open it anew if somebody moved it."""
-        raise NotImplementedError
-
-    async def take_console(self) -> int:
-        """The terminal's master as a new fd of the caller's (stdio "fds" with `tty`)."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Forget the monitor (it goes on): closes the control connection and the pidfd."""
-        raise NotImplementedError
-
-
-class AttachHandle:
-    """A client that is attached; the monitor serves it."""
-
-    async def wait(self) -> Literal["keys", "closed", "exited"]:
-        """Wait until it is attached no more: by its detach keys, because it went away, or at the exit."""
-        raise NotImplementedError
-
-    def detach(self) -> None:
-        """Drop the client now."""
-        raise NotImplementedError
+        if self._closed:
+            return
+        self._closed = True
+        if self._restarting is not None:
+            self._restarting.cancel()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+        for monitor in list(self._monitors.values()):
+            monitor.close()
+        await self._reap()

@@ -1,20 +1,43 @@
-"""Read a container's log back (see log_format for what is in the file)."""
+"""Read a container's log back (`log_format` says what is in the file)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+import time
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import msgspec
+
+from corten.launch.log_format import (
+    CONTINUES,
+    HEADER,
+    MAGIC,
+    OVERHEAD,
+    STDERR,
+    STDOUT,
+    STREAM_MASK,
+    intact_size,
+    last_record,
+    rotated,
+)
+from corten.linux.inotify import IN_CREATE, IN_MODIFY, IN_MOVED_FROM, Inotify
+
+CHUNK = 1 << 20
+_FIRST_BLOCK = 65536
+_POLL = 0.25  # follow looks this often even if inotify says nothing (its queue may overflow)
+
+Record = tuple[int, int, bytes]  # time in ns, flags (see log_format), data
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to read: Docker's parameters of `logs`.
 
-    `since_ns`, `until_ns`: Unix time in nanoseconds (0: no bound). `tail`: the last so many lines (None: all).
-    `timestamps`: RFC3339Nano and a blank before each line. `mux`: in Docker's frames (8-byte headers); without,
-    the raw bytes of both streams, as for a container with a terminal.
+    `since_ns`, `until_ns`: Unix time in nanoseconds (0: no bound); a line counts by when its beginning was
+    written. `tail`: the last so many lines (None: all). `timestamps`: RFC3339Nano and a blank before each
+    line. `mux`: in Docker's frames (8-byte headers); without, the raw bytes of both streams, as for a
+    container with a terminal.
     """
 
     since_ns: int = 0
@@ -25,6 +48,13 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     stderr: bool = True
     mux: bool = True
 
+    def streams(self) -> int:
+        """As flags of log_format."""
+        return (STDOUT if self.stdout else 0) | (STDERR if self.stderr else 0)
+
+
+EVERYTHING = LogQuery()
+
 
 class LogReader:
     """The log at `path`, with its rotated files."""
@@ -32,14 +62,365 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, query: LogQuery = LogQuery()) -> Iterator[bytes]:
-        """Everything that is there now, in chunks of up to about 1 MiB, ready to be sent. Blocks on disk only."""
-        raise NotImplementedError
-
-    def follow(self, query: LogQuery, ended: asyncio.Event) -> AsyncIterator[bytes]:
-        """What `read` gives and then what comes, until `ended` is set and all that was written is read."""
-        raise NotImplementedError
-
     def files(self) -> list[Path]:
         """The files of this log, oldest first (to remove them, or to count their bytes)."""
-        raise NotImplementedError
+        found: list[Path] = []
+        number = 0
+        while number == 0 or found:
+            path = Path(rotated(os.fspath(self.path), number))
+            if not path.exists():
+                if number:
+                    break
+            else:
+                found.append(path)
+            number += 1
+        return found[::-1]
+
+    def read(self, query: LogQuery = EVERYTHING) -> Iterator[bytes]:
+        """Everything that is there now, in chunks of about 1 MiB, ready to be sent. Blocks on disk only."""
+        cursor = _Cursor(os.fspath(self.path), query)
+        try:
+            while True:
+                chunk = cursor.next_chunk()
+                if not chunk:
+                    return
+                yield chunk
+        finally:
+            cursor.close()
+
+    async def follow(self, query: LogQuery, ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
+        """What `read` gives and then what comes, until `ended` is set and all that was written is read.
+
+        `ended`: that nobody will write any more (the container has exited). A query with `until_ns` ends by
+        itself.
+        """
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        cursor = _Cursor(os.fspath(self.path), query)
+        inotify = Inotify()
+        loop.add_reader(inotify.fd, _note, inotify, changed)
+        finished = loop.create_task(ended.wait())
+        try:
+            # The directory: a rotation replaces the file.
+            inotify.add_watch(os.fspath(self.path.parent), IN_MODIFY | IN_CREATE | IN_MOVED_FROM)
+            while True:
+                changed.clear()
+                is_last = ended.is_set()
+                while chunk := cursor.next_chunk():
+                    yield chunk
+                    await asyncio.sleep(0)
+                if is_last or cursor.is_past_end or (query.until_ns and time.time_ns() > query.until_ns):
+                    return
+                woken = loop.create_task(changed.wait())
+                await asyncio.wait({woken, finished}, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+        finally:
+            finished.cancel()
+            loop.remove_reader(inotify.fd)
+            inotify.close()
+            cursor.close()
+
+
+class _Cursor:
+    """A place in a log that moves forward, from file to file, and formats what it passes."""
+
+    def __init__(self, path: str, query: LogQuery) -> None:
+        self._path = path
+        self._query = query
+        self._format = _Formatter(query)
+        self._fds = _open_chain(path)
+        self._buffer = b""
+        self._block = _FIRST_BLOCK
+        self._offset = 0  # in the file self._fds[0], of the end of self._buffer
+        self.is_past_end = False
+        if query.tail is not None:
+            self._seek_tail(query.tail)
+        elif query.since_ns:
+            while len(self._fds) > 1 and _last_time(self._fds[0]) < query.since_ns:
+                os.close(self._fds.pop(0))
+
+    def close(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+
+    def next_chunk(self) -> bytes:
+        """The next formatted bytes; b"" when there is nothing more now."""
+        while not self.is_past_end:
+            if not self._fds:
+                self._fds = _open_chain(self._path)
+                if not self._fds:
+                    return b""
+            records = self._next_records()
+            if records:
+                chunk = self._format.format(records)
+                self.is_past_end = self._format.is_past_end
+                if chunk:
+                    return chunk
+            elif not self._next_file():
+                return b""
+        return b""
+
+    def _next_records(self) -> list[Record]:
+        """The whole records of the next block of the current file; none: nothing more in it now."""
+        while True:
+            block = os.pread(self._fds[0], self._block, self._offset)
+            if not block:
+                return []
+            self._block = CHUNK
+            self._offset += len(block)
+            data = self._buffer + block if self._buffer else block
+            records, rest = parse(data)
+            self._buffer = data[rest:]
+            if records:
+                return records
+            if len(self._buffer) >= HEADER.size:
+                wanted = HEADER.unpack_from(self._buffer)[3] + OVERHEAD
+                self._block = max(CHUNK, wanted - len(self._buffer))
+
+    def _next_file(self) -> bool:
+        """Go on to the file that came after this one, if there is one and this one is read to its end."""
+        if len(self._fds) == 1:
+            current = os.fstat(self._fds[0])
+            try:
+                newest = os.stat(self._path)
+            except FileNotFoundError:
+                return False
+            if newest.st_ino == current.st_ino:
+                return False
+            chain = _open_chain(self._path)
+            # Rotated while we read: what was opened holds on to the old file; find what came after it. If it
+            # is gone from the chain altogether, everything there is newer.
+            names = [os.fstat(fd).st_ino for fd in chain]
+            keep = names.index(current.st_ino) + 1 if current.st_ino in names else 0
+            for fd in chain[:keep]:
+                os.close(fd)
+            self._fds += chain[keep:]
+            if os.fstat(self._fds[0]).st_size > self._offset:
+                return True  # the last of it was written after the look that found nothing
+        if len(self._fds) == 1:
+            return False
+        os.close(self._fds.pop(0))
+        self._offset = 0
+        self._buffer = b""
+        return True
+
+    def _seek_tail(self, lines: int) -> None:
+        """Go to where the last `lines` lines of the wanted streams begin."""
+        counter = _LineCounter(lines, self._query.streams())
+        for index in range(len(self._fds) - 1, -1, -1):
+            fd = self._fds[index]
+            end = intact_size(fd)
+            while end > 0 and not counter.is_full:
+                start = last_record(fd, end)
+                if start < 0:
+                    break
+                record = os.pread(fd, end - start, start)
+                _magic, flags, _zero, length, _time = HEADER.unpack_from(record)
+                counter.count(flags, record[HEADER.size : HEADER.size + length])
+                end = start
+            if counter.is_full or index == 0:
+                for old in self._fds[:index]:
+                    os.close(old)
+                self._fds = self._fds[index:]
+                self._offset = end
+                if counter.is_full:
+                    self._format.skip(counter.skip)
+                return
+
+
+class _LineCounter:
+    """Counts beginnings of lines backwards, until there are `wanted`.
+
+    `skip` is, for each stream, how many bytes at its next record do not belong to the wanted lines: -1 says
+    "up to the end of the line that continues there".
+    """
+
+    def __init__(self, wanted: int, streams: int) -> None:
+        self._wanted = wanted
+        self._streams = streams
+        self._found = 0
+        self.skip: dict[int, int] = {STDOUT: -1, STDERR: -1}
+        self.is_full = wanted <= 0
+        if self.is_full:
+            self.skip = {}
+
+    def count(self, flags: int, data: bytes) -> None:
+        """One record further back."""
+        stream = flags & STREAM_MASK
+        if not stream & self._streams or not data:
+            return
+        position = len(data)
+        if data.endswith(b"\n"):
+            position -= 1  # a line that begins after it begins with the stream's next record, which counts it
+        while True:
+            newline = data.rfind(b"\n", 0, position)
+            if newline < 0:
+                break
+            self._found += 1
+            if self._found == self._wanted:
+                self.skip[stream] = newline + 1
+                self.is_full = True
+                return
+            position = newline
+        if not flags & CONTINUES:
+            self._found += 1
+            if self._found == self._wanted:
+                self.skip[stream] = 0
+                self.is_full = True
+
+
+class _Formatter:
+    """Turns records into what a client gets; keeps what a line that spans records needs."""
+
+    def __init__(self, query: LogQuery) -> None:
+        self._query = query
+        self._streams = query.streams()
+        self._is_plain = not (query.timestamps or query.since_ns or query.until_ns)
+        self._skip: dict[int, int] = {}
+        self._in_line = {STDOUT: False, STDERR: False}  # the line's beginning was given out
+        self._second = -1
+        self._second_text = b""
+        self.is_past_end = False
+
+    def skip(self, skip: dict[int, int]) -> None:
+        """Leave out so many bytes of each stream's next record (see _LineCounter.skip)."""
+        self._skip = dict(skip)
+
+    def format(self, records: list[Record]) -> bytes:
+        """The bytes to send for `records`."""
+        if self._skip:
+            records = [record for record in map(self._skipped, records) if record[2]]
+        if not self._is_plain:
+            records = self._lines(records)
+        return self._framed(records)
+
+    def _skipped(self, record: Record) -> Record:
+        when, flags, data = record
+        stream = flags & STREAM_MASK
+        count = self._skip.get(stream)
+        if count is None:
+            return record
+        if count < 0:
+            if flags & CONTINUES:
+                count = data.find(b"\n") + 1
+                if not count:
+                    return when, flags, b""  # still that line: and so on in the next record
+            else:
+                count = 0
+        del self._skip[stream]
+        return when, (flags & ~CONTINUES if count else flags), data[count:]
+
+    def _framed(self, records: list[Record]) -> bytes:
+        """Records of one stream in a row become one frame: fewer headers, fewer and larger writes."""
+        streams, mux = self._streams, self._query.mux
+        if not mux:
+            return b"".join([data for _when, flags, data in records if flags & streams])
+        out: list[bytes] = []
+        slot = last = length = 0
+        for _when, flags, data in records:
+            stream = flags & 3
+            if not stream & streams:
+                continue
+            if stream != last:
+                if last:
+                    out[slot] = b"%c\0\0\0" % last + length.to_bytes(4, "big")
+                slot, last, length = len(out), stream, 0
+                out.append(b"")
+            out.append(data)
+            length += len(data)
+        if last:
+            out[slot] = b"%c\0\0\0" % last + length.to_bytes(4, "big")
+        return b"".join(out)
+
+    def _lines(self, records: list[Record]) -> list[Record]:
+        query, out = self._query, []
+        for when, flags, data in records:
+            stream = flags & STREAM_MASK
+            if not stream & self._streams:
+                continue
+            if query.until_ns and when > query.until_ns:
+                # Clocks may be set back, but who asks for an end does not want to read gigabytes to be sure.
+                self.is_past_end = True
+                break
+            if flags & CONTINUES and not self._in_line[stream]:
+                rest = data.find(b"\n") + 1
+                if not rest:
+                    continue
+                data, flags = data[rest:], flags & ~CONTINUES
+                if not data:
+                    self._in_line[stream] = True  # an ended line: the next record begins one
+                    continue
+            if query.since_ns and when < query.since_ns:
+                self._in_line[stream] = False
+                continue
+            self._in_line[stream] = True
+            if query.timestamps:
+                data = self._stamped(when, flags, data)
+            out.append((when, flags, data))
+        return out
+
+    def _stamped(self, when: int, flags: int, data: bytes) -> bytes:
+        second, fraction = divmod(when, 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        stamp = b"%s.%09dZ " % (self._second_text, fraction)
+        ends = data.endswith(b"\n")
+        body = (data[:-1] if ends else data).replace(b"\n", b"\n" + stamp)
+        return (b"" if flags & CONTINUES else stamp) + body + (b"\n" if ends else b"")
+
+
+def parse(data: bytes) -> tuple[list[Record], int]:
+    """The whole records at the beginning of `data`, and where the rest begins.
+
+    Bytes that are no record (a file that was damaged) end the log: everything from there is skipped.
+    """
+    records: list[Record] = []
+    append = records.append
+    unpack = HEADER.unpack_from
+    head, over = HEADER.size, OVERHEAD
+    position, size = 0, len(data)
+    while position + over <= size:
+        magic, flags, _zero, length, when = unpack(data, position)
+        if magic != MAGIC:
+            return records, size
+        following = position + over + length
+        if following > size:
+            break
+        begin = position + head
+        append((when, flags, data[begin : begin + length]))
+        position = following
+    return records, position
+
+
+def _open_chain(path: str) -> list[int]:
+    """Descriptors of the log's files, oldest first, as of one moment (not torn by a rotation)."""
+    while True:
+        fds: list[int] = []
+        number = 0
+        while True:
+            try:
+                fds.append(os.open(rotated(path, number), os.O_RDONLY | os.O_CLOEXEC))
+            except FileNotFoundError:
+                break
+            number += 1
+        fds.reverse()
+        try:
+            unchanged = not fds or os.stat(path).st_ino == os.fstat(fds[-1]).st_ino
+        except FileNotFoundError:
+            unchanged = False
+        if unchanged:
+            return fds
+        for fd in fds:
+            os.close(fd)
+
+
+def _note(inotify: Inotify, changed: asyncio.Event) -> None:
+    inotify.drain()
+    changed.set()
+
+
+def _last_time(fd: int) -> int:
+    start = last_record(fd, intact_size(fd))
+    return HEADER.unpack(os.pread(fd, HEADER.size, start))[4] if start >= 0 else 0

@@ -8,16 +8,20 @@ Both the engine and the launcher load this module: it imports nothing but builti
 
 Engine to launcher::
 
-    (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds, attachments' fds
+    (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds,
+    attachments' fds
 Engine to monitor::
 
     (START,)                              release a container that holds before its exec
     (ATTACH, handle, flags, detach_keys)  fd: the client's socket; flags: see ATTACH_*
     (DETACH, handle)                      drop a client
     (RESIZE, serial, rows, columns)
-    (KILL, serial, signal)
     (REOPEN, serial)                      rotate the log now
     (TAKE_CONSOLE, serial)                the terminal's master, to pass on to a client
+Launcher to engine::
+
+    (READY, pid)                          it takes requests now
+
 Monitor to engine::
 
     (HELLO, state: tuple)                 first message on a connection to monitor.sock; fd: the pidfd
@@ -36,9 +40,8 @@ START = 2
 ATTACH = 3
 DETACH = 4
 RESIZE = 5
-KILL = 6
-REOPEN = 7
-TAKE_CONSOLE = 8
+REOPEN = 6
+TAKE_CONSOLE = 7
 
 HELLO = 32
 CREATED = 33
@@ -47,6 +50,7 @@ FAILED = 35
 DETACHED = 36
 REPLY = 37
 EXITED = 38
+READY = 39
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2
@@ -61,7 +65,8 @@ STDIO_MONITOR = 0
 STDIO_FDS = 1
 STDIO_NULL = 2
 
-# A packet larger than this goes by memfd: SO_SNDBUF is 208 KiB by default, and a packet must fit into it whole.
+# A packet larger than this goes by memfd: SO_SNDBUF is 208 KiB by default, and a packet must fit into it
+# whole.
 PACKET_LIMIT = 96 * 1024
 MAX_FDS = 250  # SCM_MAX_FD is 253
 
