@@ -395,6 +395,8 @@ def _devices_hold(expected: str, actual: str) -> bool:
 def _explain(path: str, error: OSError) -> str:
     if error.errno == errno.EBUSY and "/memory." in path:
         return "the cgroup uses more than that already"
+    if error.errno == errno.EINVAL and path.endswith("/memory.limit_in_bytes"):
+        return "more than the limit of memory and swap together, update that one as well"
     if error.errno == errno.ENODEV:
         return "no such device here (a whole disk is asked for, not a partition)"
     return error.strerror or str(error)

@@ -40,7 +40,7 @@ def compile_cgroup(
     usable = _usable(layout, name_or_path) if best_effort else layout
     writes = Writes(usable, name_or_path, best_effort=best_effort)
     limit_writes(writes, resources)
-    program = _devices(writes, resources)
+    program = device_writes(writes, resources)
     chosen = [h for h in writes.layout.hierarchies if h.mountpoint in writes.used or _wanted(h)]
     unified = next((h for h in chosen if h.v2), None)
     wanted: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ def _oom_file(chosen: list[Hierarchy], name: str) -> str:
     return ""
 
 
-def _devices(writes: Writes, resources: Resources) -> bytes:
+def device_writes(writes: Writes, resources: Resources) -> bytes:
     """Device rules; the specification's default devices are always allowed. Returns v2's program."""
     if not resources.devices:
         return b""
