@@ -432,7 +432,7 @@ def _printf(text: str, *arguments: Any) -> str:
             return f"%{flags}s" % to_text(value)
         if verb == "q":
             return f"%{flags}s" % to_json(to_text(value))
-        return f"%{flags}{verb}" % value
+        return str(f"%{flags}{verb}" % value)
 
     return _PERCENT.sub(one, text)
 

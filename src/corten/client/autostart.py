@@ -99,7 +99,7 @@ def _spawn(log: int, ready: int, run: str) -> int:
         command[0],
         command,
         environment,
-        file_actions=actions,  # type: ignore[arg-type]
+        file_actions=actions,
         setsid=True,
         setsigmask=(),
         setsigdef=(1, 2, 3, 13, 15),

@@ -6,8 +6,12 @@ from corten import errors
 from corten.client import jsontext
 from corten.errors import CortenError
 
-# corten's engine names the class of its error in this header; Docker's engine leaves only the status.
-ERROR_HEADER = "x-corten-error"
+# Corten's engine tells by this header what its own command would exit with; Docker's has only the status.
+EXIT_CODE_HEADER = "x-corten-exit-code"
+_BY_EXIT_CODE: dict[str, type[CortenError]] = {
+    "126": errors.CommandNotExecutable,
+    "127": errors.CommandNotFound,
+}
 
 _BY_STATUS: dict[int, type[CortenError]] = {
     304: errors.NotModified,
@@ -35,7 +39,9 @@ def from_response(status: int, headers: dict[str, str], body: bytes) -> CortenEr
         message = body.decode("utf-8", "replace").strip()[:500]
     if not message:
         message = "nothing to change" if status == 304 else f"the engine answered with HTTP status {status}"
-    named = getattr(errors, headers.get(ERROR_HEADER, ""), None)
-    if isinstance(named, type) and issubclass(named, CortenError):
-        return named(message)
+    code = headers.get(EXIT_CODE_HEADER, "")
+    if code in _BY_EXIT_CODE:
+        return _BY_EXIT_CODE[code](message)
+    if code == "125" and status == 500:
+        return errors.StartError(message)
     return _BY_STATUS.get(status, CortenError)(message)

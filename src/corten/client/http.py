@@ -112,13 +112,15 @@ def encode_chunk(data: bytes) -> bytes:
 class ResponseDecoder:
     """Takes the bytes of the answer to one request and returns its events; one decoder per request.
 
-    `method` matters: the answer to HEAD has no body, whatever its headers say.
+    `method` matters: the answer to HEAD has no body, whatever its headers say. `upgrade`: the request asked for
+    a raw stream, which old engines begin after a 200 without a length.
     """
 
-    __slots__ = ("_buffer", "_keep_alive", "_method", "_remaining", "_state")
+    __slots__ = ("_buffer", "_keep_alive", "_method", "_remaining", "_state", "_upgrade")
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, upgrade: bool = False) -> None:
         self._method = method
+        self._upgrade = upgrade
         self._buffer = b""
         self._state = "head"
         self._remaining = 0
@@ -209,13 +211,8 @@ class ResponseDecoder:
         """RFC 9112, section 6.3: how the end of the body is told."""
         connection = headers.get("connection", "").lower()
         self._keep_alive = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
-        # Docker answers an attach without `Upgrade` by 200 and this media type, and goes on with the raw stream.
-        if status == 101 or (
-            status == 200
-            and headers.get("content-type", "").startswith("application/vnd.docker.raw-stream")
-            and "content-length" not in headers
-            and "transfer-encoding" not in headers
-        ):
+        unframed = "content-length" not in headers and "transfer-encoding" not in headers
+        if status == 101 or (self._upgrade and status == 200 and unframed):
             self._state = "upgraded"
             events.append(Upgraded(self._take(len(self._buffer))))
             return False

@@ -184,6 +184,12 @@ class Transport:
         while self._idle:
             self._idle.pop().close()
 
+    def ensure_running(self) -> bool:
+        """Connects, which starts a managed engine; the connection is kept for the next request."""
+        if not self._idle:
+            self._idle.append(self._connect())
+        return True
+
     def _release(self, connection: Socket, keep: bool) -> None:
         if keep:
             self._idle.append(connection)
@@ -237,14 +243,16 @@ class Transport:
             content_length=None if whole is None else len(whole),
             chunked=pieces is not None,
         )
-        response = self._exchange(method, head + (whole or b""), pieces)
+        response = self._exchange(method, head + (whole or b""), pieces, upgrade)
         if check and (response.status >= 400 or response.status == 304):
             from corten.client import failure
 
             raise failure.from_response(response.status, response.headers, response.read())
         return response
 
-    def _exchange(self, method: str, message: bytes, pieces: Iterable[bytes] | None) -> Response:
+    def _exchange(
+        self, method: str, message: bytes, pieces: Iterable[bytes] | None, upgrade: bool
+    ) -> Response:
         while self._idle:
             # A connection that the engine closed while it was idle shows only now: then, and only when no byte of
             # an answer came, the request is sent again on another.
@@ -258,7 +266,7 @@ class Transport:
                 connection.close()
                 break  # a streamed body cannot be sent twice: it gets a fresh connection
             if first:
-                return self._receive(method, connection, first)
+                return self._receive(method, connection, first, upgrade)
             connection.close()
         connection = self._connect()
         try:
@@ -272,10 +280,10 @@ class Transport:
         except BaseException:
             connection.close()
             raise
-        return self._receive(method, connection, b"")
+        return self._receive(method, connection, b"", upgrade)
 
-    def _receive(self, method: str, connection: Socket, data: bytes) -> Response:
-        decoder = http.ResponseDecoder(method)
+    def _receive(self, method: str, connection: Socket, data: bytes, upgrade: bool) -> Response:
+        decoder = http.ResponseDecoder(method, upgrade)
         events: list[http.Event] = decoder.feed(data) if data else []
         try:
             while not events:
