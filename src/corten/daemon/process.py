@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
-import resource
 import signal
 import socket
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from corten.daemon import listening
 from corten.engine.paths import Paths
+from corten.errors import Conflict
 from corten.launch.client import Launcher
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
     """Runs an engine until SIGTERM, SIGINT, a client's shutdown, or idleness. Containers keep running."""
     paths = settings.paths
     paths.make()
-    raise_file_limit()
+    refuse_second_engine(paths)
     async with AsyncExitStack() as stack:
         # Before the heavy imports below: both start side by side, and the launcher inherits nothing.
         launcher = await Launcher.start(run_dir=paths.run)
@@ -65,6 +66,22 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
             idle = asyncio.create_task(_watch_idle(daemon, settings.idle_exit, stop))
             stack.callback(idle.cancel)
         await stop.wait()
+
+
+def refuse_second_engine(paths: Paths) -> None:
+    """Conflict when an engine holds the lock: said at once, for a second launcher would wait for the first.
+
+    `Engine.start` takes the lock for good.
+    """
+    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(
+            f"another engine runs on {paths.run}: use it, or set CORTEN_RUN and CORTEN_ROOT for a second one"
+        ) from None
+    finally:
+        os.close(fd)
 
 
 def _stop_on_signals(stack: AsyncExitStack) -> asyncio.Event:
@@ -107,10 +124,3 @@ async def _watch_idle(daemon: Daemon, seconds: float, stop: asyncio.Event) -> No
         else:
             stop.set()
             return
-
-
-def raise_file_limit() -> None:
-    """Several descriptors per container, and select is not used anywhere: take what the host allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
