@@ -1,0 +1,152 @@
+"""Unpacking the layers of one image side by side: a few worker processes, each driven by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corten.errors import IntegrityError
+from corten.oci.digest import algorithm_of
+from corten.snapshot.implied import complete
+from corten.snapshot.snapshotter import Layer, Progress
+from corten.snapshot.tree import remove_tree
+from corten.snapshot.worker_process import Worker
+
+if TYPE_CHECKING:
+    from corten.snapshot.overlay import OverlaySnapshotter
+
+
+@dataclass(slots=True)
+class _Staged:
+    directory: Path
+    answer: dict[str, Any]
+    diff_id: str
+
+
+class OverlaySession:
+    """Made by `OverlaySnapshotter.session`; what was staged and not prepared is thrown away by `close`."""
+
+    def __init__(self, owner: OverlaySnapshotter) -> None:
+        self._owner = owner
+        self._pool = ThreadPoolExecutor(owner.workers, thread_name_prefix="layers")
+        self._local = threading.local()
+        self._workers: list[Worker] = []
+        self._directories: set[Path] = set()
+        self._lock = threading.Lock()
+        self._staged: dict[str, Future[_Staged]] = {}
+        self._closed = False
+
+    def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
+        """Begins to unpack a verified blob whose chain is not known yet; `prepare` finds it by its digest."""
+        if digest not in self._staged:
+            layer = Layer("", "", blob, digest, verified=True)
+            self._staged[digest] = self._pool.submit(self._unpack, layer, progress)
+
+    def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
+        """See Snapshotter.prepare."""
+        mine, others = self._claim(layers)
+        try:
+            futures = {layer.chain_id: self._submit(layer, progress) for layer in mine}
+            for position, layer in enumerate(layers):
+                if layer.chain_id in futures:
+                    self._finish(layer, futures[layer.chain_id].result(), layers[:position])
+                    self._release(layer.chain_id)
+                elif layer.chain_id in others:
+                    others[layer.chain_id].wait()
+                    if not self._owner.contains(layer.chain_id):
+                        # The other one failed; its error may have been its own (a cancelled request).
+                        self.prepare(layers[: position + 1], progress)
+        finally:
+            for layer in mine:
+                self._release(layer.chain_id)
+
+    def close(self) -> None:
+        """Ends the workers (in the middle, when there was an error) and removes what is left over."""
+        self._closed = True
+        with self._lock:
+            unfinished = any(not future.done() for future in self._staged.values())
+            workers = list(self._workers)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if unfinished or self._directories:
+            for worker in workers:
+                worker.kill()
+        self._pool.shutdown(wait=True)
+        for worker in workers:
+            worker.close()
+        for directory in list(self._directories):
+            remove_tree(str(directory))
+        self._directories.clear()
+
+    def _claim(self, layers: Sequence[Layer]) -> tuple[list[Layer], dict[str, threading.Event]]:
+        """All at once under one lock: whoever waits, waits for one who claimed earlier, so that no cycle can be."""
+        mine: list[Layer] = []
+        others: dict[str, threading.Event] = {}
+        with self._owner.lock:
+            for layer in layers:
+                if self._owner.contains(layer.chain_id):
+                    continue
+                event = self._owner.busy.get(layer.chain_id)
+                if event is not None:
+                    others[layer.chain_id] = event
+                else:
+                    self._owner.busy[layer.chain_id] = threading.Event()
+                    mine.append(layer)
+        return mine, others
+
+    def _release(self, chain_id: str) -> None:
+        with self._owner.lock:
+            event = self._owner.busy.pop(chain_id, None)
+        if event is not None:
+            event.set()
+
+    def _submit(self, layer: Layer, progress: Progress | None) -> Future[_Staged]:
+        staged = self._staged.pop(layer.digest, None)
+        if staged is not None and algorithm_of(layer.diff_id) == "sha256":
+            return staged
+        return self._pool.submit(self._unpack, layer, progress)
+
+    def _unpack(self, layer: Layer, progress: Progress | None) -> _Staged:
+        """In a thread of the pool: drives its worker."""
+        directory = self._owner.new_staging()
+        with self._lock:
+            self._directories.add(directory)
+        name = layer.chain_id or layer.digest
+        marks = self._owner.marks
+        # A plain tar's diff ID is its blob's digest, which was verified when it was stored.
+        known = layer.verified and layer.digest == layer.diff_id
+        algorithm = "" if known else algorithm_of(layer.diff_id) if layer.diff_id else "sha256"
+        answer = self._worker().call(
+            "unpack",
+            progress=None if progress is None else lambda done, total: progress(name, done, total),
+            blob=layer.blob,
+            target=str(directory),
+            algorithm=algorithm,
+            marks=[marks.prefix, marks.device_whiteouts],
+            limits=self._owner.limits,
+        )
+        return _Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
+
+    def _worker(self) -> Worker:
+        worker: Worker | None = getattr(self._local, "worker", None)
+        if worker is None:
+            worker = self._local.worker = Worker()
+            with self._lock:
+                self._workers.append(worker)
+        return worker
+
+    def _finish(self, layer: Layer, staged: _Staged, below: Sequence[Layer]) -> None:
+        if staged.diff_id != layer.diff_id:
+            raise IntegrityError(
+                f"layer {layer.digest or layer.blob} is not what the image says: its content has the diff ID "
+                f"{staged.diff_id} instead of {layer.diff_id}"
+            )
+        lowers = self._owner.lowers([lower.chain_id for lower in below])
+        answer = staged.answer
+        complete(str(staged.directory / "fs"), answer["implied"], lowers)
+        self._owner.place(staged.directory, layer, answer["size"], answer["inodes"], answer["notes"])
+        with self._lock:
+            self._directories.discard(staged.directory)

@@ -1,0 +1,189 @@
+"""The child side of a worker process: unpacks and packs layers, looks into containers. One request at a time.
+
+Requests and answers are msgpack with a 4-byte length in front, on stdin and stdout. A worker whose engine has died
+(its parent's id changes) removes what it was making and ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from corten import errors
+from corten.snapshot.inflate import PIECE, Inflater, Read
+from corten.snapshot.limits import Limits
+from corten.snapshot.overlay_marks import Marks
+from corten.snapshot.tar_reader import TarReader
+from corten.snapshot.tree import remove_tree
+from corten.snapshot.unpack import Unpacker
+
+_REPORT_EVERY = 8 << 20
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+class _Orphaned(BaseException):
+    """The engine is gone."""
+
+
+def main() -> None:
+    """Serves requests until stdin ends."""
+    os.umask(0)
+    parent = os.getppid()
+    channel_in, channel_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # a stray print must not break the framing
+
+    def answer(message: dict[str, Any]) -> None:
+        data = msgspec.msgpack.encode(message)
+        os.write(channel_out, len(data).to_bytes(4, "big") + data)
+
+    while (request := _receive(channel_in)) is not None:
+        try:
+            result = _OPERATIONS[request.pop("operation")](answer, parent, **request)
+            answer({"result": result})
+        except errors.CortenError as error:
+            answer({"error": type(error).__name__, "message": error.message})
+        except _Orphaned:
+            return
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            answer({"error": "CortenError", "message": f"the layer worker failed: {error}"})
+
+
+def _receive(fd: int) -> dict[str, Any] | None:
+    head = _exactly(fd, 4)
+    if head is None:
+        return None
+    body = _exactly(fd, int.from_bytes(head, "big"))
+    return None if body is None else msgspec.msgpack.decode(body, type=dict[str, Any])
+
+
+def _exactly(fd: int, size: int) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        piece = os.read(fd, size - len(data))
+        if not piece:
+            return None
+        data += piece
+    return data
+
+
+def _unpack(
+    answer: Answer, parent: int, *, blob: str, target: str, algorithm: str, marks: list[Any], limits: dict[str, int]
+) -> dict[str, Any]:
+    """Unpacks the tar `blob` into `target`/fs; `algorithm` is empty when nobody needs its digest."""
+    target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    source_fd = -1
+    try:
+        fcntl.flock(target_fd, fcntl.LOCK_EX)  # tells a later engine's recover() that someone is at it
+        os.mkdir("fs", 0o755, dir_fd=target_fd)
+        root_fd = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target_fd)
+        source_fd = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+        total = os.fstat(source_fd).st_size
+        bounds = Limits(**limits)
+        inflater = Inflater(_reporting(source_fd, total, parent, answer), limits=bounds, what="layer")
+        digest = hashlib.new(algorithm) if algorithm else None
+        read = inflater.read if digest is None else _hashing(inflater.read, digest.update)
+        done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(TarReader(read, limits=bounds, what="layer"))
+        os.close(root_fd)
+    except _Orphaned:
+        remove_tree(target)
+        raise
+    finally:
+        if source_fd >= 0:
+            os.close(source_fd)
+        os.close(target_fd)
+    return {
+        "size": done.size,
+        "inodes": done.inodes,
+        "implied": done.implied,
+        "notes": done.notes,
+        "diff_id": f"{algorithm}:{digest.hexdigest()}" if digest is not None else "",
+        "plain": inflater.compression == "plain",
+    }
+
+
+def _reporting(fd: int, total: int, parent: int, answer: Answer) -> Read:
+    done = reported = 0
+
+    def read(size: int) -> bytes:
+        nonlocal done, reported
+        if os.getppid() != parent:
+            raise _Orphaned
+        piece = os.read(fd, size)
+        done += len(piece)
+        if done - reported >= _REPORT_EVERY:
+            reported = done
+            answer({"done": done, "total": total})
+        return piece
+
+    return read
+
+
+def _hashing(read: Read, update: Callable[[bytes], None]) -> Read:
+    def hashed(size: int = PIECE) -> bytes:
+        data = read(size)
+        update(data)
+        return data
+
+    return hashed
+
+
+def _pack_upper(answer: Answer, parent: int, *, upper: str, target: str) -> dict[str, Any]:
+    """Writes the layer tar of an upper directory to the new file `target`; its digest and size."""
+    from corten.snapshot.tar_writer import pack_upper
+
+    return _pack(target, lambda write: pack_upper(upper, write))
+
+
+def _pack_tree(answer: Answer, parent: int, *, root: str, target: str) -> dict[str, Any]:
+    """Writes the tar of a whole directory to the new file `target`; its digest and size."""
+    from corten.snapshot.tar_writer import pack_directory
+
+    return _pack(target, lambda write: pack_directory(root, write))
+
+
+def _pack(target: str, pack: Callable[[Callable[[bytes | memoryview], object]], None]) -> dict[str, Any]:
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    digest = hashlib.sha256()
+    size = 0
+
+    def write(data: bytes | memoryview) -> None:
+        nonlocal size
+        digest.update(data)
+        size += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    try:
+        pack(write)
+    finally:
+        os.close(fd)
+    return {"digest": f"sha256:{digest.hexdigest()}", "size": size}
+
+
+def _view(answer: Answer, parent: int, **request: Any) -> Any:
+    from corten.snapshot.view import serve
+
+    return serve(**request)
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "unpack": _unpack,
+    "pack_upper": _pack_upper,
+    "pack_tree": _pack_tree,
+    "view": _view,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
