@@ -1,6 +1,19 @@
-"""Execute a plan: the parent's side. Loaded by the launcher; imports only `corten.linux` and `corten.errors`."""
+"""Execute a plan: the parent's side. Loaded by the launcher, which imports nothing heavier than this."""
 
 from __future__ import annotations
+
+import marshal
+import os
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+
+from corten import errors
+from corten.errors import CortenError, StartError
+from corten.linux.namespace import clone3
+from corten.runtime import execute_hooks
+from corten.runtime.cgroup import apply as cgroup
+from corten.runtime.execute_child import CONSOLE, CREATED, ERROR, GO, HOOKS, READY, WARNING, Child, run
+from corten.runtime.execute_idmap import write_mappings
+from corten.runtime.execute_parent import Preparation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -8,28 +21,97 @@ if TYPE_CHECKING:
 
     from corten.runtime.operations import Plan
 
+_MESSAGE = 1 << 16
+
 
 class Spawned:
     """A process that was made: `pid` and `pidfd` in the parent's pid namespace.
 
     `console` is the pty's master (or None). `held` is true while the process waits for the start byte: then
-    `channel` becomes readable when the command runs or failed, and `finish()` tells which. `warnings` are what
-    the specification lets a runtime clamp (one sentence each).
+    `channel` becomes readable when the command runs or failed, and `finish()` tells which. `warnings` are
+    what the specification lets a runtime clamp (one sentence each).
     """
 
-    __slots__ = ("channel", "console", "held", "pid", "pidfd", "warnings")
+    __slots__ = ("_plan", "channel", "console", "held", "pid", "pidfd", "warnings")
 
-    def __init__(self, pid: int, pidfd: int) -> None:
+    def __init__(self, plan: Plan, pid: int, pidfd: int, channel: int) -> None:
+        self._plan = plan
         self.pid = pid
         self.pidfd = pidfd
+        self.channel = channel
         self.console: int | None = None
-        self.channel = -1
         self.held = False
-        self.warnings: list[str] = []
+        self.warnings = list(plan.warnings)
 
     def finish(self) -> None:
-        """Wait until the held process has executed its command; raises as `spawn` does. Closes `channel`."""
-        raise NotImplementedError
+        """Wait until the held process runs its command; raises as `spawn` does. Closes `channel`."""
+        try:
+            self._serve()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _serve(self) -> None:
+        """Answer the child until it waits for the start byte, or has executed."""
+        handle = socket(fileno=self.channel)
+        try:
+            while True:
+                data, ancillary, _flags, _address = handle.recvmsg(_MESSAGE, 64)
+                kind, body = data[:1], data[1:]
+                if not kind:
+                    break
+                if kind == READY:
+                    self.held = True
+                    return
+                if kind == ERROR:
+                    name, message = marshal.loads(body)
+                    raise getattr(errors, name, StartError)(message)
+                if kind == CONSOLE:
+                    self.console = _descriptor(ancillary)
+                elif kind == WARNING:
+                    self.warnings.append(body.decode())
+                elif kind == CREATED:
+                    write_mappings(self.pid, self._plan.settings)
+                    handle.send(GO)
+                elif kind == HOOKS:
+                    self._run_hooks("runtime_hooks")
+                    handle.send(GO)
+        finally:
+            handle.detach()
+        os.close(self.channel)
+        self.channel = -1
+        self.held = False
+        if "poststart_hooks" in self._plan.settings:
+            hooks, before, after = self._plan.settings["poststart_hooks"]
+            self.warnings += execute_hooks.run_leniently(hooks, before + b"%d" % self.pid + after)
+
+    def _run_hooks(self, name: str) -> None:
+        hooks, before, after = self._plan.settings[name]
+        execute_hooks.run(hooks, before + b"%d" % self.pid + after)
+
+    def _abandon(self) -> None:
+        """Leave nothing of a process that could not be started."""
+        try:
+            os.kill(self.pid, 9)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass
+        for fd in (self.pidfd, self.channel, -1 if self.console is None else self.console):
+            if fd >= 0:
+                os.close(fd)
+        self.pidfd = self.channel = -1
+        self.console = None
+        cleanup(self._plan)
+
+
+def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            return int.from_bytes(data[:4], "little")
+    raise StartError("the container's terminal did not arrive")
 
 
 def spawn(
@@ -42,14 +124,65 @@ def spawn(
 ) -> Spawned:
     """Make the process that `plan` describes; returns when it has executed its command.
 
-    With `start_fd` (and a plan compiled with `hold`) it returns when the process waits to read one byte there.
-    With `console`, the process gets a new pty instead of `stdio`. `on_created(pid)` is called as soon as the process
-    has its namespaces, before its root file system is set up. Raises StartError, CommandNotFound,
-    CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
+    With `start_fd` (and a plan compiled with `hold`) it returns when the process waits to read one byte
+    there. With `console`, the process gets a new pty instead of `stdio`. `on_created(pid)` is called as soon
+    as the process has its namespaces, before its root file system is set up. Raises StartError,
+    CommandNotFound, CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
     """
-    raise NotImplementedError
+    settings = plan.settings
+    group = settings["cgroup"]
+    if group is not None and not settings["joins"]:
+        cgroup.create(group)
+    try:
+        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd)
+    except BaseException as error:
+        cleanup(plan)
+        if isinstance(error, OSError):
+            raise StartError(
+                f"cannot make the container's process: {error.strerror} ({error.filename})"
+            ) from error
+        raise
+    try:
+        if on_created is not None:
+            on_created(spawned.pid)
+        spawned._serve()
+    except BaseException:
+        spawned._abandon()
+        raise
+    return spawned
+
+
+def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int) -> Spawned:
+    settings = plan.settings
+    group = settings["cgroup"]
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    entry = None
+    preparation = Preparation(plan)
+    try:
+        if group is not None:
+            entry = cgroup.open_entry(group)
+        preparation.enter()
+        pid, pidfd = clone3(settings["clone_flags"], cgroup=-1 if entry is None else entry[1])
+        if pid == 0:
+            channel = theirs.detach()
+            ours.close()
+            run(Child(channel, stdio, console, start_fd, preparation.slots), plan, entry)
+        return Spawned(plan, pid, pidfd, ours.detach())
+    finally:
+        preparation.leave()
+        if entry is not None:
+            cgroup.close_entry(entry)
+        theirs.close()
+        ours.close()
 
 
 def cleanup(plan: Plan) -> None:
     """Remove what outlives the process: its cgroup."""
-    raise NotImplementedError
+    group = plan.settings["cgroup"]
+    if group is not None and not plan.settings["joins"]:
+        cgroup.remove(group)
+
+
+def reject(error: BaseException) -> CortenError:
+    """`error` as one that can be told to a person."""
+    return error if isinstance(error, CortenError) else StartError(f"cannot start the process: {error}")

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 from corten.errors import Conflict, CortenError, LimitError
+from corten.linux.signals import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def kill(plan: CgroupPlan) -> None:
             _set_quietly(frozen, "FROZEN")
             for pid in processes(plan):
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, SIGKILL)
                 except ProcessLookupError:
                     pass
         _set_quietly(frozen, "THAWED")

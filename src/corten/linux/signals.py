@@ -1,0 +1,21 @@
+"""Signals, without `signal` of the standard library: that one loads `enum`, and the launcher has no use for it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
+NSIG = int(_signal.NSIG)
+SIGKILL = int(_signal.SIGKILL)
+SIGCHLD = int(_signal.SIGCHLD)
+SIG_BLOCK = _signal.SIG_BLOCK
+SIG_SETMASK = _signal.SIG_SETMASK
+SIG_DFL = _signal.SIG_DFL
+SIG_IGN = _signal.SIG_IGN
+getsignal = _signal.getsignal
+pthread_sigmask = _signal.pthread_sigmask
+sigwaitinfo = _signal.sigwaitinfo
+set_handler = _signal.signal

@@ -1,0 +1,117 @@
+"""The last steps in the child: working directory, the command's path, exec; or an init that runs it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from corten.errors import CommandNotExecutable, CommandNotFound, StartError
+from corten.linux import signals as s
+from corten.linux.process import CLOSE_RANGE_CLOEXEC, close_range
+from corten.runtime.execute_init import supervise
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.runtime.execute_child import Child
+
+
+def working_directory(child: Child, path: bytes) -> None:
+    """Change to `path`, and verify that it is inside the root.
+
+    A directory that was reached through a leaked descriptor is not below the root; getcwd(2) tells
+    (CVE-2024-21626).
+    """
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise StartError(
+            f"cannot change to the working directory {path.decode('utf-8', 'replace')}: {error.strerror}"
+        ) from None
+    try:
+        here = os.getcwdb()
+    except OSError:
+        here = b""
+    if not here.startswith(b"/"):
+        raise StartError(
+            f"the working directory {path.decode('utf-8', 'replace')} is outside of the container's root"
+        )
+
+
+def prepare_exec(child: Child, umask: int, preserved: int) -> None:
+    """What a strict filter may forbid comes before it: signals, umask, close-on-exec on all but 0, 1, 2.
+
+    What Python, or whoever started us, ignores would stay ignored over exec; so would blocked signals.
+    """
+    for number in range(1, s.NSIG):
+        if s.getsignal(number) is s.SIG_IGN:
+            s.set_handler(number, s.SIG_DFL)
+    s.pthread_sigmask(s.SIG_SETMASK, ())
+    os.umask(umask)
+    close_range(3 + preserved, flags=CLOSE_RANGE_CLOEXEC)
+    for fd in range(3, 3 + preserved):
+        os.set_inheritable(fd, True)
+
+
+def look_up(child: Child, arguments: tuple[bytes, ...]) -> None:
+    """Find the command as a shell would: by $PATH, unless it has a slash."""
+    name = arguments[0]
+    text = name.decode("utf-8", "replace")
+    child.arguments = list(arguments)
+    child.found = name
+    if not name:
+        raise CommandNotFound('exec: "": executable file not found in $PATH')
+    if b"/" in name:
+        _check(name, text)
+        return
+    denied = False
+    for directory in child.environment.get(b"PATH", _DEFAULT_PATH).split(b":"):
+        path = (directory or b".") + b"/" + name
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            denied = denied or error.errno == 13
+            continue
+        if stat.S_ISREG(mode) and mode & 0o111:
+            child.found = path
+            return
+        denied = denied or stat.S_ISREG(mode)
+    if denied:
+        raise CommandNotExecutable(f'exec: "{text}": permission denied')
+    raise CommandNotFound(f'exec: "{text}": executable file not found in $PATH')
+
+
+_DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _check(path: bytes, text: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        words = (error.strerror or "").lower()
+        if error.errno in (2, 20):
+            raise CommandNotFound(f'exec: "{text}": stat {text}: {words}') from None
+        raise CommandNotExecutable(f'exec: "{text}": {words}') from None
+    if stat.S_ISDIR(mode):
+        raise CommandNotExecutable(f'exec: "{text}": is a directory')
+    if not mode & 0o111:
+        raise CommandNotExecutable(f'exec: "{text}": permission denied')
+
+
+def execute(child: Child) -> None:
+    """Execute the command."""
+    try:
+        os.execve(child.found, child.arguments, child.environment)
+    except OSError as error:
+        text = child.found.decode("utf-8", "replace")
+        words = (error.strerror or "").lower()
+        if error.errno in (2, 20):
+            raise CommandNotFound(f"exec {text}: {words}") from None
+        raise CommandNotExecutable(f"exec {text}: {words}") from None
+
+
+def init(child: Child) -> None:
+    """Stay as PID 1; a forked process becomes the command."""
+    pid = os.fork()
+    if pid == 0:
+        execute(child)
+    supervise(pid)

@@ -1,0 +1,50 @@
+"""PID 1 that is ours: reaps what is orphaned, forwards signals, ends as its command ends."""
+
+from __future__ import annotations
+
+import os
+
+from corten.linux import prctl as p
+from corten.linux import signals as s
+from corten.linux.process import close_range
+
+_SYNCHRONOUS = {4, 5, 7, 8, 11}  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: our own faults, not messages
+_SIGCHLD, _SIGTTIN, _SIGTTOU = 17, 21, 22
+
+
+def supervise(child: int) -> None:
+    """Serve as init until `child` ends. Does not return.
+
+    Not dumpable: what this process has in its memory, and what its /proc entries point to, is not the container's.
+    """
+    p.prctl(p.PR_SET_DUMPABLE, 0)
+    p.set_name(b"corten-init")
+    close_range(3)
+    signals = set(range(1, s.NSIG)) - _SYNCHRONOUS
+    s.pthread_sigmask(s.SIG_BLOCK, signals)
+    for number in (_SIGTTIN, _SIGTTOU):
+        s.set_handler(number, s.SIG_IGN)
+    while True:
+        status = _reap(child)
+        if status is not None:
+            os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+        number = s.sigwaitinfo(signals).si_signo
+        if number != _SIGCHLD:
+            try:
+                os.kill(child, number)
+            except ProcessLookupError:
+                pass
+
+
+def _reap(child: int) -> int | None:
+    """Collect all that has ended; the wait status of `child` when it is among them."""
+    result = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return result
+        if pid == 0:
+            return result
+        if pid == child:
+            result = status

@@ -1,0 +1,293 @@
+"""Mounts, in the child: onto descriptors below the new root, before the root is changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from corten.linux import mount as m
+from corten.linux.openat2 import O_PATH
+from corten.linux.statfs import TMPFS_MAGIC, file_system_type
+from corten.runtime.execute_copy import copy_tree
+from corten.runtime.execute_paths import ensure, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.runtime.execute_child import Child
+
+    # (set, cleared, propagation, recursively set, recursively cleared, recursive propagation)
+    Attributes = tuple[int, int, int, int, int, int] | None
+
+_EPERM, _EINVAL, _EBUSY = 1, 22, 16
+
+
+def file_system(
+    child: Child,
+    target: bytes,
+    type: bytes,
+    source: bytes,
+    flags: int,
+    data: bytes | None,
+    attributes: Attributes,
+) -> None:
+    """Mount a new file system. What is kernel-made (proc, sysfs) never goes through a symbolic link."""
+    fd = ensure(child.root, target, symlinks=type not in (b"proc", b"sysfs"))
+    path = b"/proc/self/fd/%d" % fd
+    try:
+        m.mount(source, path, type, flags, data)
+    except OSError as error:
+        if type == b"devpts" and error.errno == _EINVAL and data and b"gid=" in data:
+            # The group tty has no number in this user namespace.
+            data = b",".join(item for item in data.split(b",") if not item.startswith(b"gid="))
+            m.mount(source, path, type, flags, data)
+        elif type == b"sysfs" and error.errno == _EPERM:
+            # A user namespace that does not own its network namespace may only bind the host's.
+            _bind_tree(b"/sys", fd, m.MOUNT_ATTR_RDONLY)
+        else:
+            raise
+    os.close(fd)
+    if attributes is not None:
+        fd = resolve(child.root, target)
+        _set_attributes(fd, attributes)
+        os.close(fd)
+
+
+def tmpfs_copy_up(
+    child: Child, target: bytes, flags: int, data: bytes | None, attributes: Attributes
+) -> None:
+    """A tmpfs that begins as a copy of the directory it covers (option tmpcopyup)."""
+    covered = ensure(child.root, target)
+    m.mount(b"tmpfs", b"/proc/self/fd/%d" % covered, b"tmpfs", flags & ~m.MS_RDONLY, data)
+    fresh = resolve(child.root, target)
+    copy_tree(covered, fresh)
+    read_only = m.MOUNT_ATTR_RDONLY if flags & m.MS_RDONLY else 0
+    if read_only:
+        m.mount_setattr(fresh, attr_set=read_only)
+    if attributes is not None:
+        _set_attributes(fresh, attributes)
+    os.close(covered)
+    os.close(fresh)
+
+
+def bind(child: Child, target: bytes, source: bytes | int, recursive: bool, attributes: Attributes) -> None:
+    """Bind a host path (or a detached mount that the parent prepared: its slot) onto `target`.
+
+    The source's mount is cloned once, its attributes set while nobody sees it, then it is attached by descriptor.
+    """
+    if isinstance(source, int):
+        tree = child.slots[source]
+    else:
+        tree = m.open_tree(m.AT_FDCWD, source, m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if recursive else 0))
+    _attach(child, tree, target, attributes)
+    os.close(tree)
+
+
+def _attach(child: Child, tree: int, target: bytes, attributes: Attributes) -> None:
+    if attributes is not None:
+        _set_attributes(tree, attributes)
+    fd = ensure(child.root, target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+    m.move_mount(tree, fd)
+    os.close(fd)
+
+
+def _set_attributes(tree: int, attributes: Attributes) -> None:
+    assert attributes is not None
+    on, off, propagation, deep_on, deep_off, deep_propagation = attributes
+    if on or off:
+        _setattr(tree, on, off, False)
+    if deep_on or deep_off:
+        _setattr(tree, deep_on, deep_off, True)
+    if propagation:
+        m.mount_setattr(tree, propagation=propagation)
+    if deep_propagation:
+        m.mount_setattr(tree, propagation=deep_propagation, recursive=True)
+
+
+def _setattr(tree: int, on: int, off: int, recursive: bool) -> None:
+    try:
+        m.mount_setattr(tree, attr_set=on, attr_clr=off, recursive=recursive)
+    except PermissionError:
+        # In a user namespace the flags of the host's mount are locked: they stay, which is the stricter way.
+        locked = off & ~m.MOUNT_ATTR__ATIME
+        if not locked:
+            raise
+        m.mount_setattr(tree, attr_set=on, attr_clr=off & m.MOUNT_ATTR__ATIME, recursive=recursive)
+
+
+def _bind_tree(source: bytes, target: int, attr_set: int) -> None:
+    tree = m.open_tree(m.AT_FDCWD, source, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+    m.mount_setattr(tree, attr_set=attr_set, recursive=True)
+    m.move_mount(tree, target)
+    os.close(tree)
+
+
+def cgroup2(child: Child, target: bytes, flags: int, host_path: bytes) -> None:
+    """The unified hierarchy as the cgroup namespace shows it; or, where that is forbidden, a bind of our own."""
+    fd = ensure(child.root, target)
+    try:
+        m.mount(b"cgroup", b"/proc/self/fd/%d" % fd, b"cgroup2", flags, None)
+    except OSError as error:
+        if error.errno not in (_EPERM, _EBUSY) or not host_path:
+            raise
+        _bind_tree(host_path, fd, m.MOUNT_ATTR_RDONLY if flags & m.MS_RDONLY else 0)
+    os.close(fd)
+
+
+def cgroup1(
+    child: Child,
+    target: bytes,
+    flags: int,
+    hierarchies: tuple[tuple[bytes, bytes], ...],
+    links: tuple[tuple[bytes, bytes], ...],
+    data: bytes,
+) -> None:
+    """A tmpfs with one bind for each hierarchy (v1, and the hybrid layout's v2): the container's own cgroup."""
+    fd = ensure(child.root, target)
+    m.mount(b"tmpfs", b"/proc/self/fd/%d" % fd, b"tmpfs", flags & ~m.MS_RDONLY, data)
+    os.close(fd)
+    top = resolve(child.root, target)
+    for name, path in hierarchies:
+        try:
+            tree = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE)
+        except FileNotFoundError:
+            continue
+        os.mkdir(name, 0o755, dir_fd=top)
+        m.move_mount(tree, top, name)
+        os.close(tree)
+    for name, link in links:
+        os.symlink(link, name, dir_fd=top)
+    on = sum(
+        bit
+        for flag, bit in (
+            (m.MS_RDONLY, m.MOUNT_ATTR_RDONLY),
+            (m.MS_NOSUID, m.MOUNT_ATTR_NOSUID),
+            (m.MS_NODEV, m.MOUNT_ATTR_NODEV),
+            (m.MS_NOEXEC, m.MOUNT_ATTR_NOEXEC),
+        )
+        if flags & flag
+    )
+    if on:
+        m.mount_setattr(top, attr_set=on, recursive=True)
+    os.close(top)
+
+
+def devices(
+    child: Child, directory: bytes, nodes: tuple[tuple[bytes, int, int, int, int, bytes], ...], bind: bool
+) -> None:
+    """Device nodes (name, mode with type, number, uid, gid, host path) in `directory`.
+
+    In a user namespace mknod(2) is forbidden: the host's nodes are bound instead, and never changed in owner or
+    mode (that would change the host's).
+    """
+    top = ensure(child.root, directory)
+    for name, mode, number, uid, gid, host_path in nodes:
+        if not bind:
+            try:
+                os.mknod(name, mode, number, dir_fd=top)
+            except FileExistsError:
+                os.unlink(name, dir_fd=top)
+                os.mknod(name, mode, number, dir_fd=top)
+            except PermissionError:
+                bind = True
+            else:
+                if uid or gid:
+                    os.chown(name, uid, gid, dir_fd=top, follow_symlinks=False)
+                continue
+        _bind_device(top, name, number, mode, host_path)
+    os.close(top)
+
+
+def _bind_device(top: int, name: bytes, number: int, mode: int, host_path: bytes) -> None:
+    source = os.open(host_path, O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    found = os.fstat(source)
+    if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != number:
+        raise OSError(19, f"the host's node is not device {os.major(number)}:{os.minor(number)}", host_path)
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=top))
+    except FileExistsError:
+        pass
+    tree = m.open_tree(source, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
+    m.move_mount(tree, top, name)
+    os.close(tree)
+    os.close(source)
+
+
+def symlinks(child: Child, directory: bytes, links: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Symbolic links (name, what it points to) in `directory`; one that exists stays."""
+    top = ensure(child.root, directory)
+    for name, link in links:
+        try:
+            os.symlink(link, name, dir_fd=top)
+        except FileExistsError:
+            pass
+    os.close(top)
+
+
+def mask(child: Child, paths: tuple[bytes, ...]) -> None:
+    """Cover files with the host's null device and directories with one empty, read-only tmpfs.
+
+    The null device is opened before the root is changed and looked at through its descriptor: what the container
+    has at /dev/null plays no part (CVE-2025-31133).
+    """
+    null = -1
+    empty = -1
+    for path in paths:
+        try:
+            fd = resolve(child.root, path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            if empty < 0:
+                empty = _empty_directory()
+            tree = m.open_tree(empty, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
+        else:
+            if null < 0:
+                null = _null_device()
+            tree = m.open_tree(null, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
+        m.move_mount(tree, fd)
+        os.close(tree)
+        os.close(fd)
+    if null >= 0:
+        os.close(null)
+    if empty >= 0:
+        os.close(empty)
+
+
+def _null_device() -> int:
+    fd = os.open(b"/dev/null", O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    found = os.fstat(fd)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+        raise OSError(19, "the host's /dev/null is not the null device (1:3)", "/dev/null")
+    return fd
+
+
+def _empty_directory() -> int:
+    context = m.fsopen(b"tmpfs")
+    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"size", b"4k")
+    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"nr_inodes", b"1")
+    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"mode", b"0555")
+    m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
+    attributes = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC
+    fd = m.fsmount(context, attributes)
+    os.close(context)
+    assert file_system_type(fd) == TMPFS_MAGIC
+    return fd
+
+
+def read_only(child: Child, paths: tuple[bytes, ...]) -> None:
+    """Cover paths with read-only clones of themselves."""
+    for path in paths:
+        try:
+            fd = resolve(child.root, path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        tree = m.open_tree(fd, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+        m.mount_setattr(tree, attr_set=m.MOUNT_ATTR_RDONLY, recursive=True)
+        m.move_mount(tree, fd)
+        os.close(tree)
+        os.close(fd)
+
+
+def directory(child: Child, path: bytes) -> None:
+    """Make a directory (the working directory) where there is none."""
+    os.close(ensure(child.root, path))
