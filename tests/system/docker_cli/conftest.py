@@ -49,6 +49,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("docker", [pytest.param("", marks=pytest.mark.skip("no docker command"))])
 
 
+def own_capabilities() -> str:
+    """What this process may do: the most that a container can get (a machine in a machine has less than all)."""
+    status = Path("/proc/self/status").read_text()
+    return status.partition("CapEff:\t")[2].split()[0]
+
+
 def busybox_tar() -> bytes:
     """A root file system of nothing but busybox."""
     busybox = shutil.which("busybox", path="/usr/bin:/bin")

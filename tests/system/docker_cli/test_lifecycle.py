@@ -76,7 +76,7 @@ def test_restart_policy(docker: Docker) -> None:
 def test_rm_of_a_running_one(docker: Docker) -> None:
     name = docker.running()
     result = docker("rm", name, code=1)
-    assert name in result.err and "unning" in result.err
+    assert "running" in result.err
     assert docker("rm", "-f", name).out.strip() == name
 
 
@@ -104,7 +104,18 @@ def test_ps(docker: Docker) -> None:
     name = docker.running("--label", f"suite={label}", "--label", "team=red")
     gone = docker.name()
     docker(
-        "run", "--name", gone, "--label", f"suite={label}", "--network", "none", IMAGE, "sh", "-c", "exit 4"
+        "run",
+        "--name",
+        gone,
+        "--label",
+        f"suite={label}",
+        "--network",
+        "none",
+        IMAGE,
+        "sh",
+        "-c",
+        "exit 4",
+        code=4,
     )
     mine = ["--filter", f"label=suite={label}"]
 
