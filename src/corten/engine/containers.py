@@ -6,9 +6,28 @@ operation, InvalidArgument for a bad request, NotModified where Docker answers 3
 
 from __future__ import annotations
 
+import builtins
+import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
 
+from corten.api.container import (
+    ContainerConfig,
+    ContainerCreate,
+    ContainerInspect,
+    ContainerSummary,
+)
+from corten.api.host_config import ContainerUpdate
+from corten.api.stats import ContainerStats
+from corten.engine import waiting
+from corten.engine.commit import commit
+from corten.engine.core import Core
+from corten.engine.create import Creation
+from corten.engine.files import Files
+from corten.engine.inspection import Inspection
+from corten.engine.launching import Launching
+from corten.engine.lifecycle import Lifecycle
+from corten.engine.listing import Listing
+from corten.engine.removal import Removal
 from corten.engine.results import (
     Archive,
     Attachment,
@@ -24,18 +43,27 @@ from corten.engine.results import (
     Top,
     Waiter,
 )
-
-if TYPE_CHECKING:
-    from corten.api.container import (
-        ContainerCreate,
-        ContainerInspect,
-        ContainerSummary,
-        ContainerUpdate,
-    )
+from corten.engine.stats import Sampling
+from corten.engine.streams import Streams
+from corten.engine.top import top
+from corten.engine.update import update
+from corten.errors import Conflict, InvalidArgument
 
 
 class ContainerService:
     """Create, run and look at containers."""
+
+    def __init__(self, core: Core, launching: Launching, lifecycle: Lifecycle, removal: Removal) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+        self._removal = removal
+        self._creation = Creation(core)
+        self._inspection = Inspection(core, launching)
+        self._listing = Listing(core, self._inspection)
+        self._files = Files(core, launching)
+        self._streams = Streams(core, lifecycle)
+        self._sampling = Sampling(core)
+        self._launching = launching
 
     async def create(
         self, request: ContainerCreate, *, name: str | None = None, stdio: StdioFds | None = None
@@ -44,48 +72,69 @@ class ContainerService:
 
         `stdio`: the client's own descriptors; the engine owns (and closes) them from here on.
         """
-        raise NotImplementedError
+        try:
+            return await self._creation.create(request, name, stdio)
+        except BaseException:
+            if stdio is not None:
+                stdio.close()
+            raise
 
     async def start(self, ref: str) -> None:
         """Starts it; returns when its process has exec'ed. NotModified when it runs already."""
-        raise NotImplementedError
+        await self._lifecycle.start(self._core.catalog.resolve(ref))
 
     async def stop(self, ref: str, *, signal: str | None = None, timeout: int | None = None) -> None:
         """Stop signal, then after `timeout` seconds (-1: never) SIGKILL. NotModified when it does not run."""
-        raise NotImplementedError
+        await self._lifecycle.stop(self._core.catalog.resolve(ref), signal, timeout)
 
     async def kill(self, ref: str, signal: str = "SIGKILL") -> None:
         """Sends a signal (name with or without SIG, or number) to the container's process."""
-        raise NotImplementedError
+        await self._lifecycle.kill(self._core.catalog.resolve(ref), signal)
 
     async def restart(self, ref: str, *, signal: str | None = None, timeout: int | None = None) -> None:
-        raise NotImplementedError
+        """Stops it where it runs, and starts it."""
+        await self._lifecycle.restart(self._core.catalog.resolve(ref), signal, timeout)
 
     async def pause(self, ref: str) -> None:
-        raise NotImplementedError
+        await self._lifecycle.pause(self._core.catalog.resolve(ref))
 
     async def unpause(self, ref: str) -> None:
-        raise NotImplementedError
+        await self._lifecycle.unpause(self._core.catalog.resolve(ref))
 
     async def remove(
         self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
     ) -> None:
         """Removes it; `force` kills it first; `volumes` removes its anonymous volumes as well."""
-        raise NotImplementedError
+        if link:
+            raise InvalidArgument("links are not supported: there is none to remove")
+        await self._removal.remove(self._core.catalog.resolve(ref), force=force, volumes=volumes)
 
     async def rename(self, ref: str, name: str) -> None:
-        raise NotImplementedError
+        container = self._core.catalog.resolve(ref)
+        name = name.removeprefix("/")
+        if not name:
+            raise InvalidArgument("Neither old nor new names may be empty")
+        if name == container.name:
+            raise InvalidArgument("Renaming a container with the same name as its current name")
+        self._core.catalog.check_name(name)
+        async with container.lock:
+            if container.removal:
+                raise Conflict(f"container {container.id} is being removed")
+            self._core.catalog.check_name(name)
+            old = container.name
+            self._core.catalog.rename(container, name)
+        self._core.publish(container, "rename", oldName=f"/{old}")
 
-    async def update(self, ref: str, request: ContainerUpdate) -> list[str]:
+    async def update(self, ref: str, request: ContainerUpdate) -> builtins.list[str]:
         """Changes limits and restart policy, of a running container as well; returns warnings."""
-        raise NotImplementedError
+        return await update(self._core, self._core.catalog.resolve(ref), request)
 
     def wait(self, ref: str, condition: str = "not-running") -> Waiter:
         """Registers a waiter at once (synchronously); `condition` is not-running, next-exit or removed."""
-        raise NotImplementedError
+        return waiting.register(self._core.catalog.resolve(ref), condition)
 
     async def inspect(self, ref: str, *, size: bool = False) -> ContainerInspect:
-        raise NotImplementedError
+        return await self._inspection.inspect(self._core.catalog.resolve(ref), size=size)
 
     async def list(
         self,
@@ -94,24 +143,26 @@ class ContainerService:
         limit: int | None = None,
         size: bool = False,
         filters: Filters | None = None,
-    ) -> list[ContainerSummary]:
-        raise NotImplementedError
+    ) -> builtins.list[ContainerSummary]:
+        return await self._listing.select(all=all, limit=limit, size=size, filters=filters)
 
     async def top(self, ref: str, ps_args: str = "-ef") -> Top:
-        raise NotImplementedError
+        return await top(self._core, self._core.catalog.resolve(ref), ps_args)
 
-    async def stats(self, ref: str, *, stream: bool = True, one_shot: bool = False) -> AsyncIterator[Any]:
-        """Docker's stats objects (api.container.ContainerStats), one a second, or exactly one."""
-        raise NotImplementedError
+    async def stats(
+        self, ref: str, *, stream: bool = True, one_shot: bool = False
+    ) -> AsyncIterator[ContainerStats]:
+        """Docker's stats objects, one a second, or exactly one."""
+        return self._sampling.stats(self._core.catalog.resolve(ref), stream=stream, one_shot=one_shot)
 
-    async def changes(self, ref: str) -> list[Change]:
-        raise NotImplementedError
+    async def changes(self, ref: str) -> builtins.list[Change]:
+        return await self._files.changes(self._core.catalog.resolve(ref))
 
     async def archive_stat(self, ref: str, path: str) -> PathStat:
-        raise NotImplementedError
+        return await self._files.stat(self._core.catalog.resolve(ref), path)
 
     async def archive_get(self, ref: str, path: str) -> Archive:
-        raise NotImplementedError
+        return await self._files.get(self._core.catalog.resolve(ref), path)
 
     async def archive_put(
         self,
@@ -122,11 +173,17 @@ class ContainerService:
         no_overwrite_dir_non_dir: bool = False,
         copy_uid_gid: bool = False,
     ) -> None:
-        raise NotImplementedError
+        await self._files.put(
+            self._core.catalog.resolve(ref),
+            path,
+            stream,
+            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+            copy_uid_gid=copy_uid_gid,
+        )
 
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """The whole root file system as a tar."""
-        raise NotImplementedError
+        return self._files.export(self._core.catalog.resolve(ref))
 
     async def attach(
         self,
@@ -145,21 +202,36 @@ class ContainerService:
         On a container that was only created the connection waits, and is attached before its first instruction.
         The caller must have sent the 101 answer before.
         """
-        raise NotImplementedError
+        try:
+            container = self._core.catalog.resolve(ref)
+        except BaseException:
+            os.close(fd)
+            raise
+        return await self._streams.attach(
+            container,
+            fd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            logs=logs,
+            stream=stream,
+            detach_keys=detach_keys,
+        )
 
     async def check_attach(self, ref: str) -> bool:
         """Raises what an attach would raise (call it before answering 101); True when it has a terminal."""
-        raise NotImplementedError
+        return self._streams.check_attach(self._core.catalog.resolve(ref))
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
-        raise NotImplementedError
+        await self._streams.resize(self._core.catalog.resolve(ref), height, width)
 
     async def logs(self, ref: str, query: LogQuery) -> LogStream:
-        raise NotImplementedError
+        return await self._streams.logs(self._core.catalog.resolve(ref), query)
 
     async def prune(self, filters: Filters | None = None) -> Pruned:
-        raise NotImplementedError
+        return await self._removal.prune(filters)
 
-    async def commit(self, options: CommitOptions, config: Any | None = None) -> str:
-        """Makes an image of the container; `config` (api.container.ContainerConfig) overrides. Returns its id."""
-        raise NotImplementedError
+    async def commit(self, options: CommitOptions, config: ContainerConfig | None = None) -> str:
+        """Makes an image of the container; `config` overrides what it runs with. Returns the image's id."""
+        container = self._core.catalog.resolve(options.container)
+        return await commit(self._core, self._lifecycle, self._launching, container, options, config)

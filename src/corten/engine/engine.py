@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import fcntl
+import os
+import socket
+import sqlite3
+from collections.abc import Sequence
 
+from corten.content import ContentStore
+from corten.engine import rootless
+from corten.engine.catalog import Catalog
+from corten.engine.containers import ContainerService
+from corten.engine.core import Core
+from corten.engine.events import EventBus
+from corten.engine.execs import ExecService
+from corten.engine.health import Health
+from corten.engine.images import ImageService
+from corten.engine.launching import Launching
+from corten.engine.lifecycle import Lifecycle
+from corten.engine.networks import NetworkService
 from corten.engine.paths import Paths
-
-if TYPE_CHECKING:
-    from corten.engine.containers import ContainerService
-    from corten.engine.events import EventBus
-    from corten.engine.execs import ExecService
-    from corten.engine.images import ImageService
-    from corten.engine.networks import NetworkService
-    from corten.engine.system import SystemService
-    from corten.engine.volumes import VolumeService
-    from corten.launch.client import Launcher
+from corten.engine.recovery import Recovery
+from corten.engine.removal import Removal
+from corten.engine.store import open_database
+from corten.engine.system import SystemService
+from corten.engine.trash import Trash
+from corten.engine.volumes import VolumeService
+from corten.errors import Conflict
+from corten.image.model import ContainerUse
+from corten.image.store import ImageStore
+from corten.launch.client import Launcher
+from corten.network.controller import NetworkController
+from corten.runtime.cgroup.layout import detect
+from corten.snapshot.overlay import OverlaySnapshotter
+from corten.volume.store import VolumeStore
 
 
 class Engine:
     """One engine. Its facets are attributes; `close` leaves containers running."""
 
-    paths: Paths
-    containers: ContainerService
-    execs: ExecService
-    images: ImageService
-    volumes: VolumeService
-    networks: NetworkService
-    events: EventBus
-    system: SystemService
+    def __init__(self, core: Core, lock: list[int]) -> None:
+        """Use `start`."""
+        self._core = core
+        self._locks = lock
+        self.paths = core.paths
+        self.events = core.events
+        launching = Launching(core)
+        self._health = Health(core)
+        self._lifecycle = Lifecycle(core, launching, self._health)
+        removal = Removal(core, self._lifecycle)
+        self.execs = ExecService(core, launching)
+        self._health.run = self.execs.run_check
+        removal.forget_execs = self.execs.forget
+        self.containers = ContainerService(core, launching, self._lifecycle, removal)
+        self.images = ImageService(core)
+        self.volumes = VolumeService(core)
+        self.networks = NetworkService(core)
+        self.system = SystemService(core, self.containers, self.images, self.volumes)
 
     @classmethod
     async def start(cls, paths: Paths, *, launcher: Launcher | None = None) -> Engine:
@@ -36,8 +67,119 @@ class Engine:
         `launcher`: one that was started already (before heavy imports); the engine closes it at its end.
         Conflict when another engine has the same directories.
         """
-        raise NotImplementedError
+        paths.make()
+        lock = take_lock(paths)
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = open_database(paths.database)
+            own_launcher = launcher or await Launcher.start(run_dir=paths.run)
+            try:
+                core = _core(paths, connection, own_launcher)
+                core.catalog.load()
+                engine = cls(core, lock)
+                recovery = Recovery(core, engine._lifecycle)
+                await recovery.run()
+                recovery.begin_restarts()
+            except BaseException:
+                if launcher is None:
+                    await own_launcher.close()
+                raise
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            for descriptor in lock:
+                os.close(descriptor)
+            raise
+        return engine
 
     async def close(self) -> None:
         """Lets go of everything; containers keep running."""
-        raise NotImplementedError
+        core = self._core
+        core.closing = True
+        tasks = []
+        for container in core.catalog:
+            self._health.end(container)
+            for task in (container.supervisor, container.restart_task):
+                if task is not None:
+                    task.cancel()
+                    tasks.append(task)
+            for client in container.pending:
+                client.drop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        running = False
+        for container in core.catalog:
+            if container.monitor is not None:
+                running = True
+                container.monitor.close()
+                container.monitor = None
+        self.execs.close()
+        await core.network.close(idle=not running)
+        await core.launcher.close()
+        await core.trash.close()
+        core.images.close()
+        core.connection.close()
+        self.paths.pid.unlink(missing_ok=True)
+        for descriptor in self._locks:
+            os.close(descriptor)
+
+
+def take_lock(paths: Paths) -> list[int]:
+    """The lock on both directories, for as long as the descriptors live; Conflict when another engine has it."""
+    held: list[int] = []
+    for path in (paths.lock, paths.root / "engine.lock"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            for other in (descriptor, *held):
+                os.close(other)
+            raise Conflict(
+                f"another engine is using {path.parent}: stop it first, or set CORTEN_ROOT and CORTEN_RUN "
+                "to directories of its own"
+            ) from None
+        held.append(descriptor)
+    paths.pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+    return held
+
+
+class _ContainerUsers:
+    """Tells the image store which containers use an image."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def of_image(self, image_id: str) -> Sequence[ContainerUse]:
+        return [
+            ContainerUse(container.id, container.state.status.has_process)
+            for container in self._catalog
+            if container.definition.image_id == image_id
+            or any(
+                mount.type == "image" and mount.image_id == image_id for mount in container.definition.mounts
+            )
+        ]
+
+
+def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> Core:
+    catalog = Catalog(connection)
+    is_rootless = rootless.is_rootless()
+    images = ImageStore(
+        connection,
+        ContentStore(paths.content),
+        OverlaySnapshotter(paths.snapshots),
+        users=_ContainerUsers(catalog),
+    )
+    return Core(
+        paths=paths,
+        connection=connection,
+        catalog=catalog,
+        events=EventBus(),
+        launcher=launcher,
+        images=images,
+        volumes=VolumeStore(connection, paths.volumes, paths.trash),
+        network=NetworkController(connection, paths.run, rootless=is_rootless),
+        trash=Trash(paths.trash),
+        layout=detect(),
+        host_name=socket.gethostname(),
+        rootless=is_rootless,
+        cgroup_parent="corten" if is_rootless else "/corten",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from corten.engine.state import Status
 
 if TYPE_CHECKING:
     from corten.launch.client import Attachment, Monitor
+    from corten.oci.runtime_spec import Spec
 
 
 class MountRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -40,7 +42,8 @@ class MountRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     anonymous: bool = False
     # How it came: bind ("-v"), mount ("--mount"), image (VOLUME), from (--volumes-from), tmpfs ("--tmpfs").
     origin: str = "bind"
-    chain: tuple[str, ...] = ()
+    # Of an image mount.
+    image_id: str = ""
 
 
 class Definition(msgspec.Struct, kw_only=True):
@@ -82,10 +85,34 @@ class StateRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     health: HealthRecord | None = None
 
 
+class PendingClient:
+    """A client that attached before the start; its descriptor is the engine's until the launcher has it."""
+
+    __slots__ = ("attachment", "closed", "owned")
+
+    def __init__(self, attachment: Attachment, closed: asyncio.Future[None]) -> None:
+        self.attachment = attachment
+        self.closed = closed
+        self.owned = True
+
+    def close_fd(self) -> None:
+        """Closes our descriptor, once."""
+        if self.owned:
+            self.owned = False
+            os.close(self.attachment.fd)
+
+    def drop(self) -> None:
+        """Nothing will come of it: hangs up."""
+        self.close_fd()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
 class Container:
     """One container in memory. `definition` and `state` have a copy in the database: see `catalog.Catalog`."""
 
     __slots__ = (
+        "backoff",
         "created",
         "definition",
         "ended",
@@ -98,8 +125,7 @@ class Container:
         "pending",
         "removal",
         "restart_task",
-        "restart_wake",
-        "rotating_backoff",
+        "spec",
         "state",
         "stdio",
         "supervisor",
@@ -117,17 +143,20 @@ class Container:
         self.monitor: Monitor | None = None
         self.supervisor: asyncio.Task[None] | None = None
         self.restart_task: asyncio.Task[None] | None = None
-        self.restart_wake: asyncio.Event | None = None
         self.health_task: asyncio.Task[None] | None = None
         # Set when the process that runs now has ended and the state says so.
         self.ended: asyncio.Future[Exit] | None = None
         # Callers of wait, by condition.
         self.waiters: dict[str, list[asyncio.Future[Exit]]] = {}
-        # Clients that attached before the start, each with the future of its connection's end.
-        self.pending: list[tuple[Attachment, asyncio.Future[None]]] = []
+        self.pending: list[PendingClient] = []
         self.stdio: StdioFds | None = None
-        self.execs: set[str] = set()
-        self.rotating_backoff = 0.0
+        # Ids of its execs, oldest first.
+        self.execs: dict[str, None] = {}
+        # The specification that runs, as long as this engine knows it: execs take their limits from it.
+        self.spec: Spec | None = None
+        # The last pause before a restart, in seconds.
+        self.backoff = 0.0
+        # Whether a removal is under way: a second one is told so.
         self.removal = False
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,10 @@ class StdioFds:
     stdin: int
     stdout: int
     stderr: int
+
+    def close(self) -> None:
+        for descriptor in {self.stdin, self.stdout, self.stderr}:
+            os.close(descriptor)
 
 
 class Attachment:

@@ -2,21 +2,125 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import os
+import platform
+from collections import Counter
+from functools import cache
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from corten.api.system import DiskUsage, SystemInfo, Version
+import corten
+from corten.api.system import ComponentVersion, DiskUsage, Info, PlatformName, RuntimeInfo, Version
+from corten.engine.containers import ContainerService
+from corten.engine.core import Core
+from corten.engine.images import ImageService
+from corten.engine.state import Status
+from corten.engine.timestamp import now, rfc3339
+from corten.engine.volumes import VolumeService
+from corten.errors import InvalidArgument
+from corten.runtime.capabilities import last_capability
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 class SystemService:
     """What the engine is and what it uses."""
 
-    async def info(self) -> SystemInfo:
-        raise NotImplementedError
+    def __init__(
+        self, core: Core, containers: ContainerService, images: ImageService, volumes: VolumeService
+    ) -> None:
+        self._core = core
+        self._containers = containers
+        self._images = images
+        self._volumes = volumes
+
+    async def info(self) -> Info:
+        core = self._core
+        status = Counter(container.state.status for container in core.catalog)
+        running = status[Status.RUNNING] + status[Status.RESTARTING]
+        controllers = core.layout.controllers
+        host = os.uname()
+        version_2 = core.layout.kind == "v2"
+        return Info(
+            id=hashlib.sha256(str(core.paths.root).encode()).hexdigest()[:32],
+            containers=len(core.catalog),
+            containers_running=running,
+            containers_paused=status[Status.PAUSED],
+            containers_stopped=len(core.catalog) - running - status[Status.PAUSED],
+            images=len(await self._images.list()),
+            driver_status=[["Backing Filesystem", "overlay"], ["Cgroup layout", core.layout.kind]],
+            memory_limit="memory" in controllers,
+            swap_limit="memory" in controllers,
+            cpu_cfs_period="cpu" in controllers,
+            cpu_cfs_quota="cpu" in controllers,
+            cpu_shares="cpu" in controllers,
+            cpu_set="cpuset" in controllers,
+            pids_limit="pids" in controllers,
+            oom_kill_disable="memory" in controllers and not version_2,
+            n_fd=len(os.listdir("/proc/self/fd")),
+            system_time=rfc3339(now()),
+            cgroup_version="2" if version_2 else "1",
+            kernel_version=host.release,
+            operating_system=_os_release().get("PRETTY_NAME", "Linux"),
+            os_version=_os_release().get("VERSION_ID", ""),
+            architecture=host.machine,
+            n_cpu=os.cpu_count() or 1,
+            mem_total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            docker_root_dir=str(core.paths.root),
+            name=core.host_name,
+            server_version=corten.__version__,
+            runtimes={"corten": RuntimeInfo(path="corten-runtime")},
+            init_binary="corten",
+            security_options=self._security(),
+        )
+
+    def _security(self) -> list[str]:
+        options = ["name=seccomp,profile=builtin", "name=cgroupns"]
+        if Path("/sys/kernel/security/apparmor/profiles").exists():
+            options.insert(0, "name=apparmor")
+        if self._core.rootless:
+            options.append("name=rootless")
+        return options
 
     def version(self) -> Version:
-        raise NotImplementedError
+        host = os.uname()
+        version = corten.__version__
+        return Version(
+            platform=PlatformName(name="Corten"),
+            components=[
+                ComponentVersion(
+                    name="Engine", version=version, details={"Python": platform.python_version()}
+                ),
+                ComponentVersion(
+                    name="corten-runtime",
+                    version=version,
+                    details={"Capabilities": str(last_capability() + 1)},
+                ),
+            ],
+            version=version,
+            arch=_ARCHITECTURES.get(host.machine, host.machine),
+            kernel_version=host.release,
+            go_version=f"Python {platform.python_version()}",
+        )
 
     async def df(self, types: tuple[str, ...] = ()) -> DiskUsage:
         """Disk usage of containers, images and volumes; `types` picks of container, image, volume."""
-        raise NotImplementedError
+        for kind in types:
+            if kind not in ("container", "image", "volume", "build-cache"):
+                raise InvalidArgument(f"unknown object type: {kind}")
+        result = DiskUsage()
+        if not types or "image" in types:
+            result.layers_size, result.images = await self._images.usage()
+        if not types or "container" in types:
+            result.containers = await self._containers.list(all=True, size=True)
+        if not types or "volume" in types:
+            result.volumes = await self._volumes.usage()
+        return result
+
+
+@cache
+def _os_release() -> dict[str, str]:
+    try:
+        return dict(platform.freedesktop_os_release())
+    except OSError:
+        return {}

@@ -73,8 +73,8 @@ def parse_time(text: str, *, reference: int | None = None) -> int:
         moment = datetime.fromisoformat(f"{match[1]}T{clock}{zone}").astimezone(UTC)
     except ValueError as error:
         raise InvalidArgument(f'invalid time "{text}": {error}') from error
-    fraction = int(((match[3] or ".0")[1:] + "0" * 9)[:9])
-    return int(moment.timestamp()) * _SECOND + fraction
+    rest = int(((match[3] or ".0")[1:] + "0" * 9)[:9])
+    return int(moment.timestamp()) * _SECOND + rest
 
 
 def since_words(nanoseconds: int) -> str:

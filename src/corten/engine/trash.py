@@ -27,7 +27,7 @@ class Trash:
     def discard(self, path: Path) -> None:
         """Takes `path` away at once (nothing happens when it does not exist) and deletes it soon."""
         try:
-            os.rename(path, f"{self._directory}/{os.getpid()}-{next(self._count)}-{path.name}")  # noqa: PTH104
+            os.rename(path, f"{self._directory}/{os.getpid()}-{next(self._count)}-{path.name}")
         except FileNotFoundError:
             return
         self.schedule()

@@ -66,7 +66,7 @@ class LocalDriver:
         device = options["device"]
         kind = options.get("type", "") or "none"
         if "bind" in words or "rbind" in words or kind == "none":
-            if not os.path.exists(device):  # noqa: PTH110 - may be a file or a directory
+            if not os.path.exists(device):
                 raise NotFound(f"volume {name}: its device {device} does not exist")
             flags = tuple(word for word in words if word not in ("bind", "rbind"))
             return VolumeMount("bind", device, ("rbind", *flags))

@@ -128,6 +128,13 @@ class VolumeStore:
         self._driver(volume.driver).remove(name, volume.options)
         self._connection.execute("DELETE FROM volumes WHERE name = ?", (name,))
 
+    def abandon(self, name: str) -> None:
+        """Takes back a create that somebody could not go on with, whether its record was written or not."""
+        if self.find(name) is not None:
+            self.remove(name)
+        else:
+            self._local.remove(name, {})
+
     def mountpoint(self, volume: Volume) -> Path:
         return self._driver(volume.driver).mountpoint(volume.name)
 

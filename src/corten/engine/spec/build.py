@@ -117,7 +117,7 @@ def build_spec(container: Container, around: Surroundings, *, host_name: str) ->
     hostname = hostname_of(container, host_name)
     devices, rules = _devices(host, rootless=around.rootless)
     masked, readonly = _paths(host, security)
-    own_uts = host.uts_mode != "host" and not host.network_mode == "host" or (host.uts_mode != "host")
+    own_uts = (host.uts_mode != "host" and not host.network_mode == "host") or (host.uts_mode != "host")
     process = _process(container, hostname, security)
     capabilities = process.capabilities.bounding if process.capabilities else ()
     unfiltered = security.seccomp == "unconfined" or host.privileged or no_seccomp()

@@ -18,9 +18,41 @@ PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "r
 _IGNORED_MODES = frozenset({"z", "Z", "cached", "delegated", "consistent"})
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _TMPFS_FLAGS = frozenset(
-    "rw ro exec noexec suid nosuid dev nodev sync async dirsync remount mand nomand atime noatime diratime "
-    "nodiratime bind rbind unbindable runbindable private rprivate shared rshared slave rslave relatime "
-    "norelatime strictatime nostrictatime defaults".split()
+    [
+        "rw",
+        "ro",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "dirsync",
+        "remount",
+        "mand",
+        "nomand",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "bind",
+        "rbind",
+        "unbindable",
+        "runbindable",
+        "private",
+        "rprivate",
+        "shared",
+        "rshared",
+        "slave",
+        "rslave",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "defaults",
+    ]
 )
 
 
@@ -32,7 +64,7 @@ class Resolved:
     drivers: dict[str, tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=dict)
 
 
-ImageChain = Callable[[str], tuple[str, ...]]
+ImageId = Callable[[str], str]
 
 
 def resolve_mounts(
@@ -41,7 +73,7 @@ def resolve_mounts(
     *,
     find: Callable[[str], Container],
     new_name: Callable[[], str],
-    image_chain: ImageChain,
+    image_id: ImageId,
 ) -> Resolved:
     """Docker's order of precedence: --volumes-from, then -v, then --mount, then what the image declares.
 
@@ -63,7 +95,7 @@ def resolve_mounts(
     for text in host.binds:
         add(parse_bind(text, driver=host.volume_driver, new_name=new_name))
     for mount in host.mounts:
-        record = _from_mount(mount, result, new_name=new_name, image_chain=image_chain)
+        record = _from_mount(mount, result, new_name=new_name, image_id=image_id)
         add(record)
     for destination, options in host.tmpfs.items():
         add(_tmpfs(destination, options))
@@ -168,7 +200,7 @@ def _invalid(mount: Mount, what: str) -> InvalidArgument:
 
 
 def _from_mount(
-    mount: Mount, result: Resolved, *, new_name: Callable[[], str], image_chain: ImageChain
+    mount: Mount, result: Resolved, *, new_name: Callable[[], str], image_id: ImageId
 ) -> MountRecord:
     if mount.type not in ("bind", "volume", "tmpfs", "image"):
         raise InvalidArgument(f'mount type unknown: "{mount.type}"')
@@ -201,7 +233,7 @@ def _from_mount(
         rw=False,
         origin="mount",
         subpath=_subpath(mount, mount.image_options.subpath if mount.image_options else ""),
-        chain=image_chain(mount.source),
+        image_id=image_id(mount.source),
     )
 
 

@@ -100,7 +100,7 @@ def rlimits(limits: Limits) -> tuple[Rlimit, ...]:
 def block_device(path: str) -> tuple[int, int]:
     """The numbers of the block device at `path`."""
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)
     except OSError as error:
         raise InvalidArgument(f"cannot find the block device {path}: {error.strerror}") from error
     if not stat.S_ISBLK(status.st_mode):

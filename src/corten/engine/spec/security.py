@@ -117,4 +117,4 @@ def apparmor_available() -> bool:
 @lru_cache(maxsize=1)
 def no_seccomp() -> bool:
     """Whether this kernel has no seccomp filters."""
-    return not os.path.exists("/proc/sys/kernel/seccomp/actions_avail")  # noqa: PTH110
+    return not os.path.exists("/proc/sys/kernel/seccomp/actions_avail")

@@ -1,0 +1,270 @@
+"""From a container's record to a running process: spec, plan, launch, network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corten.engine.core import Core
+from corten.engine.record import Container
+from corten.engine.spec.build import Surroundings, build_spec, hostname_of
+from corten.errors import Conflict, NotFound
+from corten.launch.client import LaunchRequest, Monitor
+from corten.network.files import hostname_file, hosts_file, resolv_conf
+from corten.network.model import EndpointSettings
+from corten.network.ports import bindings_of, publish_all
+from corten.runtime.cgroup.compile import compile_cgroup
+from corten.runtime.plan import Overlay, Plan, compile_plan
+
+if TYPE_CHECKING:
+    from corten.oci.runtime_spec import Spec
+
+_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+class Launching:
+    """Builds specs and plans, and brings their processes up."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._lowers: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def spec(self, container: Container) -> Spec:
+        """The container's runtime specification, for surroundings as they are now."""
+        return build_spec(container, self._surroundings(container), host_name=self._core.host_name)
+
+    async def launch(self, container: Container) -> Monitor:
+        """Starts the process of `container`; returns when it has exec'ed.
+
+        Raises StartError and the like; nothing of the attempt stays then.
+        """
+        core = self._core
+        directory = core.paths.container(container.id)
+        needs_network = needs_endpoint(container)
+        self._write_files(container, directory)
+        spec = self.spec(container)
+        container.spec = spec
+        plan = compile_plan(
+            spec,
+            root=Overlay(
+                lowers=self.lowers(container),
+                upper=f"{directory}/upper",
+                work=f"{directory}/work",
+                volatile=container.host_config.volatile,
+                readonly=container.host_config.readonly_rootfs,
+            ),
+            cgroup=self.cgroup_plan(spec),
+            container_id=container.id,
+            bundle=str(directory),
+            init=bool(container.host_config.init),
+            hold=needs_network,
+        )
+        monitor = await self._send(container, plan, hold=needs_network)
+        try:
+            if needs_network:
+                pid = await monitor.created()
+                await self._connect(container, pid, directory)
+            await monitor.start()
+        except BaseException:
+            monitor.close()
+            if needs_network:
+                await core.network.detach(container.id)
+            raise
+        return monitor
+
+    def cgroup_plan(self, spec: Spec) -> Any:
+        """The cgroup of the container that `spec` describes."""
+        linux = spec.linux
+        assert linux is not None and linux.resources is not None and linux.cgroups_path is not None
+        return compile_cgroup(linux.cgroups_path, linux.resources, layout=self._core.layout)
+
+    async def _send(self, container: Container, plan: Plan, *, hold: bool) -> Monitor:
+        core, config = self._core, container.config
+        stdio = container.stdio
+        container.stdio = None
+        size, files = _log_limits(container)
+        request = LaunchRequest(
+            container_id=container.id,
+            plan=plan,
+            run_dir=core.paths.container_run(container.id),
+            log_path=None
+            if stdio or container.host_config.log_config.type == "none"
+            else log_path(core, container),
+            stdio="fds" if stdio else "monitor",
+            tty=config.tty,
+            open_stdin=config.open_stdin,
+            stdin_once=config.stdin_once,
+            hold=hold,
+            log_max_size=size,
+            log_max_file=files,
+            attachments=tuple(client.attachment for client in container.pending),
+        )
+        fds = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else ()
+        try:
+            return await core.launcher.launch(request, fds)
+        finally:
+            for client in container.pending:
+                client.close_fd()
+            if stdio is not None:
+                stdio.close()
+
+    async def _connect(self, container: Container, pid: int, directory: Path) -> None:
+        endpoint = await self._core.network.attach(container.id, pid, endpoint_settings(container))
+        if endpoint.address:
+            # In place: the container has bind-mounted this very file already.
+            _write(
+                directory / "hosts",
+                hosts_file(
+                    hostname=hostname_of(container, self._core.host_name),
+                    domainname=container.config.domainname,
+                    address=endpoint.address,
+                    extra_hosts=container.host_config.extra_hosts,
+                    gateway=endpoint.gateway,
+                ),
+            )
+
+    def lowers(self, container: Container) -> tuple[str, ...]:
+        """The layer directories of the container's image, topmost first."""
+        chain = container.definition.chain
+        found = self._lowers.get(chain)
+        if found is None or not os.path.isdir(found[0]):
+            found = self._core.images.lowers(self._core.images.of_container(container.definition.image_id))
+            if len(self._lowers) > 256:
+                self._lowers.clear()
+            self._lowers[chain] = found
+        return found
+
+    def _write_files(self, container: Container, directory: Path) -> None:
+        """resolv.conf, hostname and hosts, unless another container's are used."""
+        host = container.host_config
+        if host.network_mode.startswith("container:"):
+            return
+        hostname = hostname_of(container, self._core.host_name)
+        _write(directory / "hostname", hostname_file(hostname))
+        _write(
+            directory / "resolv.conf",
+            resolv_conf(
+                dns=host.dns,
+                search=host.dns_search,
+                options=host.dns_options,
+                host_network=host.network_mode == "host",
+            ),
+        )
+        _write(
+            directory / "hosts",
+            hosts_file(
+                hostname=hostname, domainname=container.config.domainname, extra_hosts=host.extra_hosts
+            ),
+        )
+
+    def _surroundings(self, container: Container) -> Surroundings:
+        core, host = self._core, container.host_config
+        directory = core.paths.container(container.id)
+        peers: dict[str, int] = {}
+        shm = ""
+        for kind, mode, what in (
+            ("net", host.network_mode, "network"),
+            ("pid", host.pid_mode, "PID namespace"),
+            ("ipc", host.ipc_mode, "IPC namespace"),
+        ):
+            if mode.startswith("container:"):
+                peer = self._peer(mode, what)
+                peers[kind] = peer.state.pid
+                if kind == "ipc":
+                    if peer.host_config.ipc_mode not in ("shareable", "host"):
+                        raise Conflict(
+                            f"cannot join IPC of a non-shareable container {peer.short_id} "
+                            "(hint: use IpcMode:shareable for the donor container)"
+                        )
+                    shm = self._shm(peer)
+        if host.ipc_mode == "shareable":
+            shm = self._shm(container)
+        files_of = directory
+        if host.network_mode.startswith("container:"):
+            files_of = core.paths.container(host.network_mode.removeprefix("container:"))
+        files = {f"/etc/{name}": f"{files_of}/{name}" for name in ("resolv.conf", "hostname", "hosts")}
+        mounts = container.definition.mounts
+        return Surroundings(
+            directory=str(directory),
+            cgroup=core.cgroup_path(container),
+            files=files,
+            peers=peers,
+            shm=shm,
+            volumes={m.name: core.volumes.mount(m.name) for m in mounts if m.type == "volume"},
+            images=self._image_mounts(container),
+            rootless=core.rootless,
+        )
+
+    def _image_mounts(self, container: Container) -> Mapping[str, tuple[str, ...]]:
+        return {
+            mount.destination: self._core.images.lowers(self._core.images.of_container(mount.image_id))
+            for mount in container.definition.mounts
+            if mount.type == "image"
+        }
+
+    def _peer(self, mode: str, what: str) -> Container:
+        peer = self._core.catalog.find(mode.removeprefix("container:"))
+        if peer is None:
+            raise NotFound(f"No such container: {mode.removeprefix('container:')}")
+        if not peer.state.status.has_process:
+            raise Conflict(f"cannot join {what} of a non running container: {peer.id}")
+        return peer
+
+    def _shm(self, container: Container) -> str:
+        """The directory behind a /dev/shm that several containers share: it goes with the run directory."""
+        path = self._core.paths.container_run(container.id) / "shm"
+        if not path.exists():
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o1777)
+        return str(path)
+
+
+def needs_endpoint(container: Container) -> bool:
+    """Whether the container gets an endpoint of its own (none, host and another's network need no work)."""
+    mode = container.host_config.network_mode
+    return mode not in ("none", "host") and not mode.startswith("container:")
+
+
+def endpoint_settings(container: Container) -> EndpointSettings:
+    """What the container asks of its network."""
+    host, config = container.host_config, container.config
+    ports = bindings_of(host.port_bindings)
+    if host.publish_all_ports:
+        ports = (*ports, *publish_all(list(config.exposed_ports or ()), ports))
+    endpoints = container.definition.endpoints
+    asked = endpoints.get(host.network_mode) or (
+        endpoints.get("default") if host.network_mode == "bridge" else None
+    )
+    return EndpointSettings(
+        network=host.network_mode,
+        ports=tuple(ports),
+        mac_address=(asked.mac_address if asked else "") or config.mac_address,
+        ipv4_address=asked.ipam_config.ipv4_address if asked and asked.ipam_config else "",
+        aliases=tuple(asked.aliases or ()) if asked else (),
+    )
+
+
+def log_path(core: Core, container: Container) -> Path:
+    return core.paths.container(container.id) / "log"
+
+
+def _log_limits(container: Container) -> tuple[int, int]:
+    """--log-opt max-size and max-file."""
+    options = container.host_config.log_config.config
+    text = options.get("max-size", "").lower()
+    size = 0
+    if text and text != "-1":
+        number = text.rstrip("bkmg")
+        unit = text[len(number) :].removesuffix("b")
+        size = int(number) * _UNITS.get(unit, 1)
+    return size, int(options.get("max-file", "1"))
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
