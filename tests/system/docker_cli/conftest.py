@@ -50,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def own_capabilities() -> str:
-    """What this process may do: the most that a container can get (a machine in a machine has less than all)."""
+    """What this process may do: the most that a container can get."""
     status = Path("/proc/self/status").read_text()
     return status.partition("CapEff:\t")[2].split()[0]
 
