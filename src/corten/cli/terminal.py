@@ -18,7 +18,7 @@ else:
     import _signal as signal  # the package costs 5 ms for its enums
 
 # What a program is stopped or told by. The others are the kernel's own talk with this process.
-PROXIED = {
+PROXIED: dict[int, str] = {
     signal.SIGHUP: "HUP",
     signal.SIGINT: "INT",
     signal.SIGQUIT: "QUIT",

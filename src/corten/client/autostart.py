@@ -52,13 +52,28 @@ def _listens(address: Address) -> bool:
 
 
 def engine_command() -> list[str]:
-    """The command line of an engine in the foreground, isolated from the caller's PYTHON* variables and cwd."""
-    source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    if source.endswith(("site-packages", "dist-packages")):
+    """The command line of an engine in the foreground."""
+    if _installed():
         return [sys.executable, "-I", "-m", "corten.daemon"]
-    # A checkout that is only on PYTHONPATH: -I would not find it.
-    code = f"import sys; sys.path.insert(0, {source!r}); import runpy; runpy.run_module('corten.daemon', run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-I", "-c", code]
+    return python_command(
+        "import runpy; runpy.run_module('corten.daemon', run_name='__main__', alter_sys=True)"
+    )
+
+
+def python_command(program: str) -> list[str]:
+    """A Python program that can import corten, isolated from the caller's PYTHON* variables and directory."""
+    if not _installed():
+        # A checkout that is only on PYTHONPATH: -I would not find it.
+        program = f"import sys; sys.path.insert(0, {_source()!r})\n{program}"
+    return [sys.executable, "-I", "-c", program]
+
+
+def _source() -> str:
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def _installed() -> bool:
+    return _source().endswith(("site-packages", "dist-packages"))
 
 
 def _spawn_and_wait(address: Address, log_path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from corten.cli import streams
+from corten.client.muxstream import STDERR, Demultiplexer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def run(session: Session, arguments: Arguments) -> int:
         query["tail"] = arguments.text("tail")
     tty = session.get(f"/containers/{name}/json")["Config"].get("Tty", False)
     answer = session.transport.request("GET", f"/containers/{name}/logs", query=query)
-    demultiplexer = streams.Demultiplexer()
+    demultiplexer = Demultiplexer()
     for data in answer.stream():
         if tty:
             streams.write_all(1, data)
             continue
         for source, piece in demultiplexer.feed(data):
-            streams.write_all(2 if source == streams.STDERR else 1, piece)
+            streams.write_all(2 if source == STDERR else 1, piece)
     return 0
