@@ -17,7 +17,7 @@ from corten.api.message import encode
 from corten.api.system import API_VERSION, MIN_API_VERSION, ErrorMessage
 from corten.daemon import routes
 from corten.daemon.call import JSON_HEADERS, Call, Version, error_response
-from corten.errors import CortenError, InvalidArgument, NotFound
+from corten.errors import CortenError, Denied, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from corten.daemon.stdio import StdioBroker
@@ -45,6 +45,11 @@ class _Protocol(RequestHandler):
     """A connection. `streaming` is a task that must end when the client goes away."""
 
     streaming: asyncio.Task[Any] | None = None
+    over_tcp = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.over_tcp = not isinstance(transport.get_extra_info("sockname"), (str, bytes))
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         streaming, self.streaming = self.streaming, None
@@ -113,6 +118,8 @@ class Daemon:
         self.active += 1
         self.last_activity = loop.time()
         try:
+            if http.protocol.over_tcp:  # type: ignore[attr-defined]
+                refuse_browsers(http)
             if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
                 http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return await self._dispatch(http)
@@ -149,6 +156,17 @@ class Daemon:
             raise NotFound("page not found")
         handler, parameters = found
         return await handler(Call(http, self, version, parameters, query))
+
+
+def refuse_browsers(http: web.BaseRequest) -> None:
+    """Over TCP a web page that the user looks at could reach the API, as root: from another origin, or by a
+    name that is made to resolve to the loopback address."""
+    host = http.headers.get("Host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    if "Origin" in http.headers or name not in ("localhost", "127.0.0.1", "[::1]", ""):
+        raise Denied(
+            "the API over TCP is for programs on this host that call it by localhost, not for web pages"
+        )
 
 
 def negotiate(text: str) -> Version:
