@@ -181,8 +181,8 @@ def images(item: Json, whole: bool = False, digests: bool = False) -> list[Row]:
             "Size": size,
             "VirtualSize": size,
             "Containers": "N/A" if count == -1 else str(count),
-            "SharedSize": "N/A" if shared == -1 else human_size(shared, 3),
-            "UniqueSize": "N/A" if shared == -1 else human_size(item["Size"] - shared, 3),
+            "SharedSize": "N/A" if shared == -1 else human_size(shared),
+            "UniqueSize": "N/A" if shared == -1 else human_size(item["Size"] - shared),
         }
         for repository, tag, digest in names
     ]
