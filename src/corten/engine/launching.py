@@ -54,6 +54,8 @@ class Launching:
                 work=f"{directory}/work",
                 volatile=container.host_config.volatile,
                 readonly=container.host_config.readonly_rootfs,
+                # Not their parent, the default: hosts and the like are bound from there.
+                mountpoint=f"{directory}/upper",
             ),
             cgroup=self.cgroup_plan(spec),
             container_id=container.id,

@@ -1,0 +1,90 @@
+"""Short forms for what the engine's system tests do all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from corten.api.container import ContainerCreate
+from corten.api.exec import ExecCreate
+from corten.api.host_config import HostConfig
+from corten.engine.engine import Engine
+from corten.engine.results import LogQuery
+
+EXIT = "next-exit"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A container that ended."""
+
+    id: str
+    code: int
+    out: str
+    err: str
+
+
+class Boat:
+    """An engine with short words."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.containers = engine.containers
+
+    async def create(self, *cmd: str, name: str | None = None, host: dict[str, Any] | None = None, **config: Any) -> str:
+        options = {"network_mode": "none", **(host or {})}
+        request = ContainerCreate(
+            image="busybox", cmd=list(cmd) or None, host_config=HostConfig(**options), **config
+        )
+        return (await self.containers.create(request, name=name)).id
+
+    async def start(self, *cmd: str, **options: Any) -> str:
+        identity = await self.create(*cmd, **options)
+        await self.containers.start(identity)
+        return identity
+
+    async def run(self, *cmd: str, **options: Any) -> Ran:
+        """Create, start, wait and read the output. The container stays."""
+        identity = await self.create(*cmd, **options)
+        waiter = self.containers.wait(identity, EXIT)
+        await self.containers.start(identity)
+        result = await waiter.result()
+        out, err = await self.output(identity)
+        return Ran(identity, result.status_code, out, err)
+
+    async def sh(self, script: str, **options: Any) -> Ran:
+        return await self.run("sh", "-c", script, **options)
+
+    async def output(self, identity: str) -> tuple[str, str]:
+        stream = await self.containers.logs(identity, LogQuery())
+        data = b"".join([chunk async for chunk in stream.chunks])
+        if stream.tty:
+            return data.decode(), ""
+        streams = {1: b"", 2: b""}
+        while data:
+            size = int.from_bytes(data[4:8], "big")
+            streams[data[0]] += data[8 : 8 + size]
+            data = data[8 + size :]
+        return streams[1].decode(), streams[2].decode()
+
+    async def exec(self, identity: str, *cmd: str, **options: Any) -> tuple[int, str]:
+        request = ExecCreate(cmd=list(cmd), attach_stdout=True, attach_stderr=True, **options)
+        container = self.engine._core.catalog.resolve(identity)
+        return await self.engine.execs.run_check(container, request, 20)
+
+    async def status(self, identity: str) -> str:
+        return (await self.containers.inspect(identity)).state.status
+
+
+@pytest.fixture
+def boat(engine: Engine) -> Boat:
+    return Boat(engine)
+
+
+@pytest.fixture
+def events(engine: Engine) -> Callable[[], list[str]]:
+    """The actions of all container events so far."""
+    return lambda: [event.action for event in engine.events._ring if event.type == "container"]
