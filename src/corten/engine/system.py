@@ -10,7 +10,16 @@ from functools import cache
 from pathlib import Path
 
 import corten
-from corten.api.system import ComponentVersion, DiskUsage, Info, PlatformName, RuntimeInfo, Version
+from corten.api.system import (
+    API_VERSION,
+    MIN_API_VERSION,
+    ComponentVersion,
+    DiskUsage,
+    Info,
+    PlatformName,
+    RuntimeInfo,
+    Version,
+)
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
 from corten.engine.images import ImageService
@@ -85,11 +94,26 @@ class SystemService:
     def version(self) -> Version:
         host = os.uname()
         version = corten.__version__
+        architecture = _ARCHITECTURES.get(host.machine, host.machine)
+        python = f"Python {platform.python_version()}"
         return Version(
             platform=PlatformName(name="Corten"),
             components=[
                 ComponentVersion(
-                    name="Engine", version=version, details={"Python": platform.python_version()}
+                    name="Engine",
+                    version=version,
+                    # The docker command shows these, not the fields beside them.
+                    details={
+                        "ApiVersion": API_VERSION,
+                        "MinAPIVersion": MIN_API_VERSION,
+                        "Arch": architecture,
+                        "Os": "linux",
+                        "KernelVersion": host.release,
+                        "GoVersion": python,
+                        "GitCommit": "",
+                        "BuildTime": "",
+                        "Experimental": "false",
+                    },
                 ),
                 ComponentVersion(
                     name="corten-runtime",
@@ -98,9 +122,9 @@ class SystemService:
                 ),
             ],
             version=version,
-            arch=_ARCHITECTURES.get(host.machine, host.machine),
+            arch=architecture,
             kernel_version=host.release,
-            go_version=f"Python {platform.python_version()}",
+            go_version=python,
         )
 
     async def df(self, types: tuple[str, ...] = ()) -> DiskUsage:
