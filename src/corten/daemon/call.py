@@ -131,6 +131,13 @@ class Call:
             result[key] = [str(value) for value in values]
         return result
 
+    def repository(self) -> tuple[str, str]:
+        """The name for an image in `repo` and `tag`; some clients put both into `repo`."""
+        repository, tag = self.text("repo"), self.text("tag")
+        if not tag and ":" in repository.rpartition("/")[2]:
+            repository, _, tag = repository.rpartition(":")
+        return repository, tag
+
     # -- the body -----------------------------------------------------------------------------------------
 
     async def body(self, type: type[T]) -> T:

@@ -144,10 +144,11 @@ async def changes(call: Call) -> web.StreamResponse:
 async def commit(call: Call) -> web.StreamResponse:
     body = await call.http.read()
     config = await call.body(ContainerConfig) if body.strip() not in (b"", b"null") else None
+    repository, tag = call.repository()
     options = CommitOptions(
         container=call.text("container"),
-        repository=call.text("repo"),
-        tag=call.text("tag"),
+        repository=repository,
+        tag=tag,
         comment=call.text("comment"),
         author=call.text("author"),
         pause=call.flag("pause", default=True),

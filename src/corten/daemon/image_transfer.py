@@ -44,10 +44,11 @@ async def create(call: Call) -> web.StreamResponse:
         )
     if not source:
         raise InvalidArgument("one of fromSrc and fromImage is needed")
+    repository, tag = call.repository()
     progress = call.engine.images.import_(
         call.upload() if source == "-" else _download(source),
-        repository=call.text("repo"),
-        tag=call.text("tag"),
+        repository=repository,
+        tag=tag,
         message=call.text("message"),
         changes=call.many("changes"),
         platform=call.text("platform"),

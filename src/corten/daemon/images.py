@@ -41,7 +41,7 @@ async def history(call: Call) -> web.StreamResponse:
 
 @routes.post("/images/{name*}/tag")
 async def tag(call: Call) -> web.StreamResponse:
-    await call.engine.images.tag(call["name"], call.text("repo"), call.text("tag"))
+    await call.engine.images.tag(call["name"], *call.repository())
     return call.empty(201)
 
 
