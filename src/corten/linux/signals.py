@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+
+from corten.linux.syscall import libc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -19,3 +23,9 @@ getsignal = _signal.getsignal
 pthread_sigmask = _signal.pthread_sigmask
 sigwaitinfo = _signal.sigwaitinfo
 set_handler = _signal.signal
+_libc_signal = libc("signal", ctypes.c_int, ctypes.c_void_p)
+
+
+def restore_default(number: int) -> None:
+    """SIG_DFL for the kernel, behind the back of Python, whose own table may be shared with the parent."""
+    _libc_signal(number, None)

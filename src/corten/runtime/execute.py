@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import _thread
 import marshal
 import os
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
 
 from corten import errors
 from corten.errors import CortenError, StartError
+from corten.linux import vfork
 from corten.linux.namespace import clone3
 from corten.runtime import execute_hooks
 from corten.runtime.cgroup import apply as cgroup
-from corten.runtime.execute_child import CONSOLE, CREATED, ERROR, GO, HOOKS, READY, WARNING, Child, run
+from corten.runtime.execute_child import (
+    CONSOLE,
+    CREATED,
+    ERROR,
+    GO,
+    HOOKS,
+    READY,
+    WARNING,
+    Child,
+    report_exec,
+    run,
+    set_up,
+)
 from corten.runtime.execute_idmap import write_mappings
 from corten.runtime.execute_parent import Preparation
 
@@ -162,11 +176,17 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
         if group is not None:
             entry = cgroup.open_entry(group)
         preparation.enter()
-        pid, pidfd = clone3(settings["clone_flags"], cgroup=-1 if entry is None else entry[1])
+        child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
+        unified = -1 if entry is None else entry[1]
+        if settings["shares"] and start_fd < 0 and unified < 0 and _thread._count() == 0 and vfork.AVAILABLE:
+            pid, pidfd = vfork.Shared(
+                lambda: set_up(child, plan, entry), lambda number: report_exec(child, number)
+            ).clone(settings["clone_flags"])
+        else:
+            pid, pidfd = clone3(settings["clone_flags"], cgroup=unified)
         if pid == 0:
-            channel = theirs.detach()
-            ours.close()
-            run(Child(channel, stdio, console, start_fd, preparation.slots), plan, entry)
+            os.close(ours.fileno())
+            run(child, plan, entry)
         return Spawned(plan, pid, pidfd, ours.detach())
     finally:
         preparation.leave()

@@ -94,8 +94,8 @@ class Child:
         return openat2(self.proc, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS)
 
 
-def run(child: Child, plan: Plan, entry: Entry | None) -> None:
-    """Become the container's process. Does not return."""
+def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[bytes], list[bytes]] | None:
+    """Become the container's process, up to exec: (path, argv, environment); None when it failed and was told."""
     name = "enter_cgroup"
     arguments: tuple[Any, ...] = ()
     try:
@@ -108,20 +108,35 @@ def run(child: Child, plan: Plan, entry: Entry | None) -> None:
             name = operation[0]
             arguments = operation[1:]
             HANDLERS[name](child, *arguments)
+        environment = [name + b"=" + value for name, value in child.environment.items()]
+        return child.found, child.arguments, environment
     except BaseException as error:
-        _fail(child, name, arguments, error)
-    os._exit(1)
+        if not isinstance(error, CortenError):
+            error = StartError(describe_failure(name, arguments, error))
+        report(child, error)
+        return None
 
 
-def _fail(child: Child, name: str, arguments: tuple[Any, ...], error: BaseException) -> None:
+def run(child: Child, plan: Plan, entry: Entry | None) -> None:
+    """Become the container's process, in a fork. Does not return."""
     try:
-        if isinstance(error, CortenError):
-            report = (type(error).__name__, error.message)
-        else:
-            report = ("StartError", describe_failure(name, arguments, error))
-        os.write(child.channel, ERROR + marshal.dumps(report))
+        if set_up(child, plan, entry) is not None:
+            try:
+                os.execve(child.found, child.arguments, child.environment)
+            except OSError as error:
+                report_exec(child, error.errno or 0)
     finally:
         os._exit(1)
+
+
+def report(child: Child, error: CortenError) -> None:
+    """Tell the parent why there will be no exec."""
+    os.write(child.channel, ERROR + marshal.dumps((type(error).__name__, error.message)))
+
+
+def report_exec(child: Child, number: int) -> None:
+    """Tell the parent why execve(2) failed."""
+    report(child, execute_command.explain(child.found, number))
 
 
 def describe_failure(name: str, arguments: tuple[Any, ...], error: BaseException) -> str:
@@ -333,6 +348,5 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "prepare_exec": execute_command.prepare_exec,
     "set_label": set_label,
     "change_root": execute_root.change_root,
-    "execute": execute_command.execute,
     "init": execute_command.init,
 }

@@ -44,7 +44,7 @@ def prepare_exec(child: Child, umask: int, preserved: int) -> None:
     """
     for number in range(1, s.NSIG):
         if s.getsignal(number) is s.SIG_IGN:
-            s.set_handler(number, s.SIG_DFL)
+            s.restore_default(number)
     s.pthread_sigmask(s.SIG_SETMASK, ())
     os.umask(umask)
     close_range(3 + preserved, flags=CLOSE_RANGE_CLOEXEC)
@@ -97,21 +97,17 @@ def _check(path: bytes, text: str) -> None:
         raise CommandNotExecutable(f'exec: "{text}": permission denied')
 
 
-def execute(child: Child) -> None:
-    """Execute the command."""
-    try:
-        os.execve(child.found, child.arguments, child.environment)
-    except OSError as error:
-        text = child.found.decode("utf-8", "replace")
-        words = (error.strerror or "").lower()
-        if error.errno in (2, 20):
-            raise CommandNotFound(f"exec {text}: {words}") from None
-        raise CommandNotExecutable(f"exec {text}: {words}") from None
+def explain(path: bytes, number: int) -> CommandNotFound | CommandNotExecutable:
+    """Why execve(2) failed with errno `number`, in Docker's words."""
+    text = path.decode("utf-8", "replace")
+    words = os.strerror(number).lower()
+    if number in (2, 20):
+        return CommandNotFound(f"exec {text}: {words}")
+    return CommandNotExecutable(f"exec {text}: {words}")
 
 
 def init(child: Child) -> None:
-    """Stay as PID 1; a forked process becomes the command."""
+    """Stay as PID 1; a forked process goes on, and becomes the command."""
     pid = os.fork()
-    if pid == 0:
-        execute(child)
-    supervise(pid)
+    if pid != 0:
+        supervise(pid)

@@ -133,6 +133,10 @@ def compile_plan(
     if hooks is not None and hooks.poststart:
         draft.settings["poststart_hooks"] = (_hooks(hooks.poststart), *states["running"])
     compile_finish(draft, process, spec, init=init, preserve_fds=preserve_fds)
+    # What needs no word from the parent until exec may share its memory, see `linux.vfork`; nobody but the
+    # child may be in its pid namespace, or could look into it.
+    alone = "pid" in namespaces and namespaces["pid"] is None and "user" not in namespaces
+    draft.settings["shares"] = alone and hooks is None and not (init or hold)
     return draft.finish()
 
 
@@ -156,7 +160,7 @@ def compile_exec(
     draft = Draft("/", cgroup)
     draft.uid, draft.gid = process.user.uid, process.user.gid
     namespaces = _namespaces(spec)
-    draft.settings.update(cgroup=cgroup, joins=True, id="", clone_flags=0, namespaces=())
+    draft.settings.update(cgroup=cgroup, joins=True, id="", clone_flags=0, namespaces=(), shares=False)
     draft.add("start", death_signal)
     slot = draft.parent("open_container", container_pid, container_start, "pid" in namespaces)
     root_slot = draft.parent("open_container_root", container_pid) if chroot else -1

@@ -87,7 +87,8 @@ def compile_finish(draft: Draft, process: Process, spec: Spec, *, init: bool, pr
         draft.add("no_new_privileges")
         if program:
             draft.add("seccomp", program, flags)
-    draft.add("init" if init else "execute")
+    if init:
+        draft.add("init")
 
 
 def _rlimit(name: str, soft: int, hard: int) -> tuple[int, str, int, int]:
