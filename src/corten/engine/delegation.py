@@ -30,7 +30,7 @@ def own_cgroup(unified: Path = _UNIFIED, process: str = "self") -> Path | None:
 
 
 def enter_scope() -> bool:
-    """Asks the user's systemd to put this process into a scope of its own that is delegated; False when it cannot.
+    """Asks the user's systemd to put this process into a delegated scope of its own; False when it cannot.
 
     Best effort and quick: without it containers run all the same, only their limits cannot be kept.
     """
@@ -62,8 +62,8 @@ def enter_scope() -> bool:
 def delegated_cgroup() -> Path | None:
     """The directory under which containers' cgroups may be made, or None.
 
-    This process moves into a leaf of its own (a cgroup with controllers for its children may hold no process),
-    and every controller that is there is passed on to the children.
+    This process moves into a leaf of its own (a cgroup with controllers for its children may hold no
+    process), and every controller that is there is passed on to the children.
     """
     own = own_cgroup()
     if own is None:
@@ -85,7 +85,9 @@ def delegated_cgroup() -> Path | None:
 
 
 def _divisible(directory: Path) -> bool:
-    """Whether children can be made there and processes moved within (not the root cgroup, which is nobody's)."""
+    """Whether children can be made there and processes moved within (not the root cgroup, which is
+    nobody's).
+    """
     return directory != _UNIFIED and all(
         os.access(directory / name, os.W_OK) for name in ("", "cgroup.procs", "cgroup.subtree_control")
     )

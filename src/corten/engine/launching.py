@@ -123,7 +123,7 @@ class Launching:
                     domainname=container.config.domainname,
                     address=endpoint.address,
                     extra_hosts=container.host_config.extra_hosts,
-                    gateway=endpoint.gateway,
+                    gateway=self._core.network.host_gateway,
                 ),
             )
 
@@ -152,12 +152,16 @@ class Launching:
                 search=host.dns_search,
                 options=host.dns_options,
                 host_network=host.network_mode == "host",
+                forwarder=self._core.network.forwarder,
             ),
         )
         _write(
             directory / "hosts",
             hosts_file(
-                hostname=hostname, domainname=container.config.domainname, extra_hosts=host.extra_hosts
+                hostname=hostname,
+                domainname=container.config.domainname,
+                extra_hosts=host.extra_hosts,
+                gateway=self._core.network.host_gateway,
             ),
         )
 

@@ -1,8 +1,8 @@
 """An ordinary user's engine: its own user and mount namespace, entered once, before anything else.
 
-user_namespaces(7), newuidmap(1), subuid(5). Inside, the process is root: uid 0 is the user, and the ids from 1 on are the
-user's ranges of /etc/subuid. Containers outlive the engine and live in that namespace; the next engine must
-therefore join it rather than make another (a sibling namespace has no power over them).
+user_namespaces(7), newuidmap(1), subuid(5). Inside, the process is root: uid 0 is the user, and the ids from
+1 on are the user's ranges of /etc/subuid. Containers outlive the engine and live in that namespace; the next
+engine must therefore join it rather than make another (a sibling namespace has no power over them).
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from corten.linux.namespace import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
 from corten.linux.prctl import PR_SET_DUMPABLE, prctl
 
 APPARMOR_SWITCH = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-APPARMOR_REMEDY = "echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-corten.conf && sudo sysctl --system"
+APPARMOR_REMEDY = (
+    "echo kernel.apparmor_restrict_unprivileged_userns=0 | sudo tee /etc/sysctl.d/60-corten.conf"
+    " && sudo sysctl --system"
+)
 _MEMORY = "rootless-namespace"
 
 
@@ -69,8 +72,10 @@ def enter_if_needed(paths: Paths | None = None) -> Rootless | None:
     note = ""
     if single:
         note = (
-            "only one user id exists in containers, for newuidmap or the user's range in /etc/subuid is missing: files"
-            " that belong to other users in an image belong to root in its containers; `corten doctor` names the remedy"
+            "only one user id exists in containers, for newuidmap or the user's range in /etc/subuid"
+            " is missing: files"
+            " that belong to other users in an image belong to root in its containers; `corten doctor`"
+            " names the remedy"
         )
     _entered = Rootless(uid, gid, single, note)
     return _entered
@@ -87,7 +92,9 @@ def is_rootless() -> bool:
 
 
 def delegated_cgroup() -> Path | None:
-    """The cgroup v2 directory that this user may divide among containers, or None: then no limit can be kept."""
+    """The cgroup v2 directory that this user may divide among containers, or None: then no limit can be
+    kept.
+    """
     return delegation.delegated_cgroup()
 
 
@@ -229,7 +236,8 @@ def _become_root(single: bool) -> None:
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    # The change of uid made /proc/self root's (outside): without this no later engine could join, nor we write there.
+    # The change of uid made /proc/self root's (outside): without this no later engine could join, nor we
+    # write there.
     prctl(PR_SET_DUMPABLE, 1)
 
 
@@ -247,7 +255,8 @@ def _join(pid: int) -> None:
                     raise ProcessLookupError(pid)
     except OSError as error:
         raise Unsupported(
-            f"cannot join the user namespace of the containers that still run (process {pid}): {error.strerror};"
+            f"cannot join the user namespace of the containers that still run (process {pid}):"
+            f" {error.strerror};"
             " stop them or end that process, and try again"
         ) from error
 
@@ -312,5 +321,6 @@ def _why_not(error: OSError) -> str:
             f"{what}: the kernel forbids it; allow it with: sudo sysctl -w kernel.unprivileged_userns_clone=1"
         )
     if read_switch("/proc/sys/user/max_user_namespaces") == "0":
-        return f"{what}: their number is limited to 0; allow them with: sudo sysctl -w user.max_user_namespaces=65536"
+        remedy = "sudo sysctl -w user.max_user_namespaces=65536"
+        return f"{what}: their number is limited to 0; mend it with: {remedy}"
     return f"{what}: {error.strerror}; run corten as root, or ask the administrator for user namespaces"

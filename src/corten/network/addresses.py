@@ -1,4 +1,6 @@
-"""Addresses: a subnet that does not collide with what the host routes, and one address of it for each container."""
+"""Addresses: a subnet that does not collide with what the host routes, and one address of it for each
+container.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,16 @@ POOLS: tuple[Subnet, ...] = (
 
 
 def choose_subnet(routed: Iterable[tuple[str, int]], pools: Iterable[Subnet] = POOLS) -> Subnet:
-    """The first pool that overlaps none of `routed` ((network, prefix length) pairs); Conflict when all do."""
+    """The first pool that overlaps none of `routed` ((network, prefix length) pairs); Conflict when all
+    do.
+    """
     taken = [Subnet((address, length), strict=False) for address, length in routed]
     for pool in pools:
         if not any(pool.overlaps(other) for other in taken):
             return pool
     raise Conflict(
-        "cannot choose a subnet for the network bridge: all predefined address pools overlap with routes of this host"
+        "cannot choose a subnet for the network bridge: all predefined address pools overlap with"
+        " routes of this host"
     )
 
 

@@ -41,7 +41,8 @@ def hosts_file(
         if value == HOST_GATEWAY:
             if not gateway:
                 raise InvalidArgument(
-                    f"unable to derive the IP value for host-gateway in {entry!r}: the container has no network"
+                    f"unable to derive the IP value for host-gateway in {entry!r}: the container has no"
+                    " network"
                 )
             value = gateway
         lines.append(f"{value}\t{name}\n")
@@ -52,7 +53,9 @@ def hosts_file(
 
 
 def parse_extra_host(entry: str) -> tuple[str, str]:
-    """``name:ip``, ``name=ip``, ``name:[::1]``, ``name:host-gateway`` as (name, address); raises InvalidArgument."""
+    """``name:ip``, ``name=ip``, ``name:[::1]``, ``name:host-gateway`` as (name, address); raises
+    InvalidArgument.
+    """
     separator = "=" if "=" in entry else ":"
     name, _, value = entry.partition(separator)
     value = value.removeprefix("[").removesuffix("]")
@@ -126,7 +129,9 @@ def hostname_file(hostname: str) -> str:
 
 
 def host_resolv_conf(usual: Path = _USUAL, systemd: Path = _SYSTEMD) -> Path:
-    """The host's resolv.conf to start from: systemd-resolved's real one where the usual one names only 127.0.0.53."""
+    """The host's resolv.conf to start from: systemd-resolved's real one where the usual one names only
+    127.0.0.53.
+    """
     servers = parse_resolv_conf(_read(usual))[0]
     if servers and all(server.startswith("127.0.0.5") for server in servers) and systemd.exists():
         return systemd

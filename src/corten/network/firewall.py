@@ -1,8 +1,9 @@
 """NAT, published ports and isolation: one nftables table per engine, changed by whole transactions of nft(8).
 
-A container costs no rule: published ports are elements of four maps, so that publishing and taking back is one
-small transaction, and a packet costs one look-up however many ports there are. The text form is used because
-the JSON form of nft 1.0.6 (Debian 12) does not accept maps with two-part values, not even its own output.
+A container costs no rule: published ports are elements of four maps, so that publishing and taking back is
+one small transaction, and a packet costs one look-up however many ports there are. The text form is used
+because the JSON form of nft 1.0.6 (Debian 12) does not accept maps with two-part values, not even its own
+output.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Firewall:
             run_nft(self._elements("delete", address, ports))
 
     def remove(self) -> None:
-        """Removes the whole table; no error when there is none. (`add` first: plain delete would fail then.)"""
+        """Removes the whole table; no error when there is none. (`add` first: plain delete would fail
+        then.)
+        """
         run_nft(f"add table ip {self.table}\ndelete table ip {self.table}\n")
 
     def _elements(self, verb: str, address: str, ports: Sequence[PortBinding]) -> str:
@@ -103,7 +106,9 @@ class FirewallError(Unsupported):
 
 
 def run_nft(text: str, *options: str) -> str:
-    """One transaction; returns nft's output. Unsupported when nft is missing, FirewallError when it refuses."""
+    """One transaction; returns nft's output. Unsupported when nft is missing, FirewallError when it
+    refuses.
+    """
     path = nft_path()
     if path is None:
         raise Unsupported(
@@ -117,7 +122,8 @@ def run_nft(text: str, *options: str) -> str:
         reason = next((line for line in done.stderr.splitlines() if "rror" in line), done.stderr.strip())
         reason = reason.partition("rror: ")[2] or reason
         raise FirewallError(
-            f"cannot set up the network bridge: nft refused the rules ({reason or done.returncode}); the kernel"
+            f"cannot set up the network bridge: nft refused the rules ({reason or done.returncode});"
+            " the kernel"
             " needs nf_tables with nat, masquerade and fib; `corten doctor` says what is missing"
         )
     return done.stdout

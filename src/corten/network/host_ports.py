@@ -1,4 +1,4 @@
-"""Published ports on the host: taken by a listening socket of the engine, so that nobody else gets them meanwhile.
+"""Published ports on the host: held by listening sockets of the engine, so that nobody else gets them.
 
 No byte goes through these sockets: packets are redirected before they arrive there.
 """
@@ -18,7 +18,8 @@ def take(
 ) -> tuple[tuple[PortBinding, ...], list[socket.socket]]:
     """Takes all `ports`, or none: (the same with real host ports, the sockets that hold them).
 
-    `is_ours` tells whether a container of this engine has published the port, for Docker's sentence. Conflict.
+    `is_ours` tells whether a container of this engine has published the port, for Docker's sentence.
+    Conflict.
     """
     taken: list[PortBinding] = []
     held: list[socket.socket] = []
@@ -59,7 +60,8 @@ def _listen(protocol: str, address: str, number: int) -> socket.socket:
     holder = socket.socket(family, kind | socket.SOCK_CLOEXEC)
     try:
         if kind == socket.SOCK_STREAM:
-            # As every server does: connections in TIME_WAIT must not keep the port. A second listener still fails.
+            # As every server does: connections in TIME_WAIT must not keep the port. A second listener still
+            # fails.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((address or "0.0.0.0", number))
         if kind == socket.SOCK_STREAM:
@@ -82,16 +84,19 @@ def _failure(
         if is_ours(PortBinding(port.protocol, port.container_port, port.host_ip, number)):
             return Conflict(f"Bind for {where} failed: port is already allocated")
         return Conflict(
-            f"failed to bind host port {where}/{port.protocol}: address already in use (another program of this"
+            f"failed to bind host port {where}/{port.protocol}: address already in use (another program"
+            " of this"
             f" host listens there; `ss -lntup` shows which)"
         )
     if error.errno == errno.EACCES:
         return Conflict(
-            f"failed to bind host port {where}/{port.protocol}: permission denied: an ordinary user may publish"
+            f"failed to bind host port {where}/{port.protocol}: permission denied: an ordinary user may"
+            " publish"
             " ports from net.ipv4.ip_unprivileged_port_start (usually 1024) on"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return InvalidArgument(
-            f"failed to bind host port {where}/{port.protocol}: this host does not have the address {port.host_ip}"
+            f"failed to bind host port {where}/{port.protocol}: this host does not have the address"
+            f" {port.host_ip}"
         )
     return Conflict(f"failed to bind host port {where}/{port.protocol}: {error.strerror}")

@@ -1,4 +1,6 @@
-"""The bridge on the host and the veth pair of each container. Everything here blocks: call it from a worker thread."""
+"""The bridge on the host and the veth pair of each container. Everything here blocks: call it from a worker
+thread.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Bridge:
         return choose_subnet(routed)
 
     def ensure(self, wanted: Subnet | None) -> Subnet | None:
-        """Makes the bridge when it is not there, and returns its (perhaps new) subnet then; None when it was there."""
+        """Makes the bridge when it is not there, and returns its (perhaps new) subnet then; None when it was
+        there.
+        """
         if self.index:
             return None
         with _one_engine_at_a_time():
@@ -73,14 +77,17 @@ class Bridge:
             except OSError as error:
                 self.remove()
                 raise _cannot(f"make the bridge {self.name}", error) from error
-        # The kernel's own switch for replies from a container to 127.0.0.1; the firewall's chain `loopback` guards it.
+        # The kernel's own switch for replies from a container to 127.0.0.1; the firewall's chain `loopback`
+        # guards it.
         Path(f"/proc/sys/net/ipv4/conf/{self.name}/route_localnet").write_text("1")
         if _FORWARD.read_text().strip() == "0":
             _FORWARD.write_text("1")
         return subnet
 
     def attach(self, link: str, pid: int, *, address: str, prefix: int, gateway: str, mac: str) -> None:
-        """Connects the network namespace of `pid`: `link` here, eth0 there with address and default route, lo up."""
+        """Connects the network namespace of `pid`: `link` here, eth0 there with address and default route,
+        lo up.
+        """
         namespace = netns.open_of(pid)
         try:
             self._netlink.add_veth(
@@ -99,6 +106,7 @@ class Bridge:
                     "configure eth0",
                     link_up_message(LOOPBACK_INDEX),
                     address_message(index, address, prefix),
+                    link_up_message(index),
                     default_route_message(index, gateway),
                 )
         except OSError as error:
@@ -139,8 +147,11 @@ def loopback_up(pid: int) -> None:
 
 @contextmanager
 def _one_engine_at_a_time() -> Iterator[None]:
-    """Two engines must not choose the same subnet. An abstract socket's name is the lock: it is taken per network
-    namespace, as routes are, and no crash leaves it behind."""
+    """Two engines must not choose the same subnet.
+
+    An abstract socket's name is the lock: it is taken per network namespace, as routes are, and no crash
+    leaves it behind.
+    """
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     deadline = time.monotonic() + _LOCK_SECONDS
     try:

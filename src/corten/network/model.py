@@ -8,7 +8,9 @@ DEFAULT_NETWORKS = ("bridge", "host", "none")
 
 
 class PortBinding(msgspec.Struct, frozen=True, order=True):
-    """One published port. `host_port` 0 asks for a free one; `host_port_end` > `host_port` asks for the first free of a range."""
+    """One published port. `host_port` 0 asks for a free one; `host_port_end` > `host_port` asks for the
+    first free of a range.
+    """
 
     protocol: str  # "tcp" or "udp"
     container_port: int
@@ -33,7 +35,9 @@ class EndpointSettings(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """A container's place in a network. `ports` holds the host ports really taken (never 0, never a range)."""
+    """A container's place in a network. `ports` holds the host ports really taken (never 0, never a
+    range).
+    """
 
     endpoint_id: str
     network_id: str

@@ -13,7 +13,9 @@ PROTOCOLS = ("tcp", "udp")
 
 
 def parse_publish(spec: str) -> list[PortBinding]:
-    """``[[ip:][host[-end]]:]container[-end][/proto]`` as bindings; raises InvalidArgument with Docker's words."""
+    """``[[ip:][host[-end]]:]container[-end][/proto]`` as bindings; raises InvalidArgument with Docker's
+    words.
+    """
     address, host, container, protocol = _split(spec)
     if not container:
         raise InvalidArgument(f"invalid port specification {spec!r}: no port specified")
@@ -51,7 +53,7 @@ def parse_range(text: str, what: str) -> tuple[int, int]:
 
 
 def bindings_of(port_bindings: Mapping[str, Sequence[Any] | None]) -> tuple[PortBinding, ...]:
-    """HostConfig.PortBindings (values have HostIp/HostPort, as dict or attributes host_ip/host_port) as bindings.
+    """HostConfig.PortBindings (values: dicts with HostIp, HostPort, or host_ip, host_port attributes).
 
     An empty or null list publishes at a random port, as Docker does.
     """
@@ -91,7 +93,7 @@ def port_map(
     bindings: Sequence[PortBinding], exposed: Sequence[str] = ()
 ) -> dict[str, list[dict[str, str]] | None]:
     """NetworkSettings.Ports: ``{"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "81/tcp": None}``."""
-    found: dict[str, list[dict[str, str]] | None] = {key: None for key in exposed}
+    found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(exposed)
     for binding in bindings:
         entries = found.get(binding.key) or []
         entries.append({"HostIp": binding.host_ip or "0.0.0.0", "HostPort": str(binding.host_port)})
