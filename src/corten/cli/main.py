@@ -51,6 +51,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _last_resort(error)
 
 
+def entry() -> None:
+    """What the `corten` script calls: runs the command and ends the process, without taking the interpreter apart."""
+    code = 1
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+        code = 141
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _words(tokens: Sequence[str]) -> str:
     """The command's own words at the front of `tokens`, for a pointer to its help."""
     words = [token for token in tokens if not token.startswith("-")][:2]
