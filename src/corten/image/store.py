@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import sqlite3
 from collections.abc import Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from corten.content import ContentStore
+from corten.errors import InvalidArgument, NotFound
+from corten.image import naming
+from corten.image.archive_reader import ByteSource
+from corten.image.archive_writer import ArchiveWriter, ByteSink
+from corten.image.creation import Creator
+from corten.image.disk_usage import disk_usage
+from corten.image.history import history_of
+from corten.image.loader import Loader
 from corten.image.model import (
     Commit,
     DiskUsage,
@@ -21,20 +30,12 @@ from corten.image.model import (
     Users,
     silent,
 )
-from corten.oci.platform import Platform
-from corten.snapshot.snapshotter import Snapshotter
-
-
-class ByteSource(Protocol):
-    """What archives are read from."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class ByteSink(Protocol):
-    """What archives are written to."""
-
-    def write(self, data: bytes | memoryview, /) -> object: ...
+from corten.image.registrar import Registrar
+from corten.image.removal import Remover, collect_hidden
+from corten.image.tables import Tables
+from corten.oci.platform import Platform, host_platform
+from corten.oci.reference import Reference
+from corten.snapshot import Snapshotter
 
 
 class ImageStore:
@@ -50,56 +51,90 @@ class ImageStore:
         platform: Platform | None = None,
     ) -> None:
         self.users: Users = users or NoUsers()
-        raise NotImplementedError
+        self.content = content
+        self.snapshotter = snapshotter
+        self.platform = platform or host_platform()
+        self._tables = Tables(connection)
+        self._registrar = Registrar(self._tables, content, snapshotter)
+        self._creator = Creator(self._registrar)
 
     def recover(self) -> None:
         """Call once at start: cleans up after a killed engine, rewrites index.json, collects garbage."""
-        raise NotImplementedError
+        self.content.recover()
+        self.snapshotter.recover()
+        self._registrar.write_index()
+        self.collect()
 
     def resolve(self, name: str) -> Image:
-        """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such image: x"),
-        InvalidArgument, Conflict for an ambiguous prefix."""
-        raise NotImplementedError
+        """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such image:
+        x"), InvalidArgument, Conflict for an ambiguous prefix."""
+        return self._registrar.image(naming.find(self._registrar, name))
 
     def of_container(self, image_id: str) -> Image:
         """An image by its full ID, even when it was removed by force while a container still uses it."""
-        raise NotImplementedError
+        row = self._tables.image(image_id)
+        if row is None:
+            raise NotFound(f"No such image: {image_id}")
+        return self._registrar.image(row)
 
     def lowers(self, image: Image) -> tuple[str, ...]:
         """The image's layer directories, topmost first; unpacks what is missing (slow only then)."""
-        raise NotImplementedError
+        try:
+            return self.snapshotter.lowers(image.chain)
+        except NotFound:
+            with self._registrar.pin_chain(image.chain):
+                self.snapshotter.prepare(self._registrar.layers(image))
+                return self.snapshotter.lowers(image.chain)
 
-    def list(self, filters: Filters | None = None, *, all: bool = False) -> list[Image]:
-        """Newest first. Filters: dangling, label, reference, before, since, until. Untagged parents only with `all`."""
-        raise NotImplementedError
+    def list(self, filters: Filters | None = None, *, all: bool = False) -> builtins.list[Image]:
+        """Newest first. Filters: dangling, label, reference, before, since, until. Untagged parents only with
+        `all`."""
+        images = [self._registrar.image(row) for row in self._tables.images() if not row.hidden]
+        if not all:
+            parents = {image.parent for image in images}
+            images = [image for image in images if not (naming.is_dangling(image) and image.id in parents)]
+        return naming.select(self._registrar, images, filters or {})
 
     def tag(self, name: str, repository: str, tag: str = "") -> Image:
         """Gives an image another name, taking it from whoever has it."""
-        raise NotImplementedError
+        reference = _name_of(repository, tag)
+        if reference is None:
+            raise InvalidArgument("invalid reference format: the new name is empty")
+        with self._registrar.lock:
+            image = self.resolve(name)
+            self._registrar.name(image.id, reference, image.manifest)
+            self._registrar.write_index()
+        return self.resolve(image.id)
 
-    def remove(self, name: str, *, force: bool = False, prune: bool = True) -> list[Removed]:
+    def remove(self, name: str, *, force: bool = False, prune: bool = True) -> builtins.list[Removed]:
         """Untags or deletes, by Docker's rules; Conflict when containers or several repositories use it. Slow."""
-        raise NotImplementedError
+        return Remover(self._registrar, self.users).remove(name, force=force, prune=prune)
 
     def prune(self, *, all: bool = False, filters: Filters | None = None) -> Pruned:
         """Removes dangling images (with `all`, or the filter dangling=false: every unused one). Slow."""
-        raise NotImplementedError
+        return Remover(self._registrar, self.users).prune(all=all, filters=filters or {})
 
     def load(
         self, stream: ByteSource, *, platform: Platform | None = None, report: Report = silent
-    ) -> list[Loaded]:
-        """Reads a docker-archive, OCI archive (plain, gzip or zstd) from `stream`. Slow."""
-        raise NotImplementedError
+    ) -> builtins.list[Loaded]:
+        """Reads a docker-archive or an OCI archive (plain, gzip, zstd, bzip2 or xz) from `stream`. Slow."""
+        return Loader(self._registrar, platform or self.platform, report).load(stream)
 
     def load_directory(
         self, path: str, *, platform: Platform | None = None, report: Report = silent
-    ) -> list[Loaded]:
+    ) -> builtins.list[Loaded]:
         """Reads an OCI layout directory. Slow."""
-        raise NotImplementedError
+        return Loader(self._registrar, platform or self.platform, report).load(path)
 
     def save(self, names: Sequence[str], stream: ByteSink, *, format: str = "docker-archive") -> None:
-        """Writes images as a docker-archive that is an OCI layout as well (what Docker 25+ writes), or `oci-archive`. Slow."""
-        raise NotImplementedError
+        """Writes images as a docker-archive that is an OCI layout as well (what Docker 25+ writes), or as
+        `oci-archive`. A repository without a tag means all its tags. Slow."""
+        with self.content.lease() as lease:
+            chosen = self._chosen(names)
+            for image, _ in chosen:
+                for digest in (image.manifest.digest, image.id, *(layer.digest for layer in image.layers)):
+                    lease.pin(digest)
+            ArchiveWriter(self.content, stream, format).save(chosen)
 
     def import_(
         self,
@@ -110,32 +145,91 @@ class ImageStore:
         message: str = "",
         changes: Sequence[str] = (),
         platform: Platform | None = None,
+        names: Sequence[str] = (),
+        created: int | None = None,
         report: Report = silent,
     ) -> Loaded:
-        """Makes an image of one layer from a root file system's tar. Slow."""
-        raise NotImplementedError
+        """Makes an image of one layer from a root file system's tar; `created` in nanoseconds since 1970. Slow."""
+        reference = _name_of(repository, tag)
+        references = [
+            *([reference] if reference is not None else []),
+            *(Reference.parse(name) for name in names),
+        ]
+        return self._creator.import_(
+            stream,
+            references,
+            message=message,
+            changes=changes,
+            platform=platform or self.platform,
+            created=created,
+            report=report,
+        )
 
     def commit(self, commit: Commit) -> Image:
         """Makes an image of a container's upper directory over its parent image. Slow."""
-        raise NotImplementedError
+        parent = self.of_container(commit.parent) if commit.parent else None
+        return self._creator.commit(commit, parent, [Reference.parse(name) for name in commit.names])
 
-    def history(self, name: str) -> list[HistoryItem]:
+    def history(self, name: str) -> builtins.list[HistoryItem]:
         """Newest first."""
-        raise NotImplementedError
+        return history_of(self._registrar, self.resolve(name))
 
     def disk_usage(self) -> DiskUsage:
         """For `system df`."""
-        raise NotImplementedError
+        return disk_usage(self._registrar, self.users)
 
     def collect(self) -> int:
         """Removes blobs and snapshots that no image needs; returns bytes. Slow."""
-        raise NotImplementedError
+        collect_hidden(self._registrar, self.users)
+        return self._registrar.collect()[0]
 
     def close(self) -> None:
         """Gives up the store's own database connection."""
-        raise NotImplementedError
+        self._tables.close()
+
+    def _chosen(self, names: Sequence[str]) -> builtins.list[tuple[Image, builtins.list[Reference]]]:
+        """The images of `names` in order, each once, with the names that were asked for."""
+        chosen: dict[str, tuple[Image, builtins.list[Reference]]] = {}
+        for name in names:
+            wanted = self._all_tags(name)
+            if wanted:
+                pairs = [(self.resolve(reference.familiar), [reference]) for reference in wanted]
+            else:
+                image = self.resolve(name)
+                by_id = naming.is_by_id(image, name)
+                reference = None if by_id else Reference.parse(name)
+                pairs = [(image, [reference] if reference is not None and reference.digest is None else [])]
+            for image, references in pairs:
+                known = chosen.setdefault(image.id, (image, []))[1]
+                known += [reference for reference in references if reference not in known]
+        if not chosen:
+            raise InvalidArgument("no image was named to be saved")
+        return builtins.list(chosen.values())
+
+    def _all_tags(self, name: str) -> builtins.list[Reference]:
+        try:
+            reference = Reference.parse(name, default_tag=False)
+        except InvalidArgument:
+            return []
+        if reference.tag is not None or reference.digest is not None:
+            return []
+        return [
+            reference.with_tag(row.mark)
+            for row in self._tables.tags()
+            if row.repository == reference.repository
+        ]
+
+
+def _name_of(repository: str, tag: str) -> Reference | None:
+    """`repository` may carry a tag of its own, which `tag` replaces."""
+    if not repository:
+        return None
+    reference = Reference.parse(repository)
+    if reference.digest is not None:
+        raise InvalidArgument(f"cannot tag with a digest: {repository}")
+    return reference.with_tag(tag) if tag else reference
 
 
 def open_stream(path: str) -> BinaryIO:
     """A file to `load` or `import_` from."""
-    return open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+    return open(path, "rb", buffering=0)  # noqa: PTH123

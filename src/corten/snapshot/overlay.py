@@ -102,7 +102,9 @@ class OverlaySnapshotter:
     def record(self, chain_id: str) -> LayerRecord:
         """What layer.json says; NotFound."""
         try:
-            return msgspec.json.decode((self.directory(chain_id) / "layer.json").read_bytes(), type=LayerRecord)
+            return msgspec.json.decode(
+                (self.directory(chain_id) / "layer.json").read_bytes(), type=LayerRecord
+            )
         except (FileNotFoundError, msgspec.DecodeError):
             raise NotFound(f"layer {chain_id} is not unpacked") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,10 +32,26 @@ Progress = Callable[[str, int, int], None]
 """(chain or diff ID, bytes of the blob done, bytes of the blob in all); called from worker threads."""
 
 
+class Session(Protocol):
+    """The work on one image's layers; ended by leaving its context."""
+
+    def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
+        """Begins to work on a verified blob before its place in a chain is known; `prepare` finds it by digest."""
+        ...
+
+    def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
+        """See Snapshotter.prepare."""
+        ...
+
+
 class Snapshotter(Protocol):
     """Layers as read-only trees, one per chain ID. Thread-safe; two callers preparing the same layer: one wins."""
 
     name: str
+
+    def session(self) -> AbstractContextManager[Session]:
+        """For the layers of one image; what was staged and not prepared is thrown away at its end."""
+        ...
 
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
         """Makes all `layers` of one chain (bottom first) mountable; those that are so already are left alone.

@@ -76,9 +76,7 @@ def checksum(block: bytes) -> int:
 
 def signed_checksum(block: bytes) -> int:
     """The sum as some old tars computed it, with signed bytes."""
-    return checksum(block) - 256 * sum(
-        1 for i, byte in enumerate(block) if byte > 127 and not 148 <= i < 156
-    )
+    return checksum(block) - 256 * sum(1 for i, byte in enumerate(block) if byte > 127 and not 148 <= i < 156)
 
 
 def number(field: bytes, what: str) -> int:

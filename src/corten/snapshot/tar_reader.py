@@ -137,7 +137,9 @@ class TarReader:
             return None
         stored = h.number(block[148:156], "the checksum")
         if stored != h.checksum(block) and stored != h.signed_checksum(block):
-            raise self._error(f"the header at byte {self.offset - BLOCK} has a wrong checksum: this is no tar")
+            raise self._error(
+                f"the header at byte {self.offset - BLOCK} has a wrong checksum: this is no tar"
+            )
         return block
 
     def _more(self) -> bool:
@@ -267,7 +269,9 @@ class TarReader:
                 f"member {_show(entry.name)} claims {entry.size} bytes, the limit is {limits.max_bytes}"
             )
         if not (0 <= entry.uid < 0xFFFFFFFF and 0 <= entry.gid < 0xFFFFFFFF):
-            raise self._error(f"member {_show(entry.name)} has the owner {entry.uid}:{entry.gid}: out of range")
+            raise self._error(
+                f"member {_show(entry.name)} has the owner {entry.uid}:{entry.gid}: out of range"
+            )
         if not -(1 << 63) < entry.mtime_ns < (1 << 63):
             raise self._error(f"member {_show(entry.name)} has a time that is out of range")
 
@@ -328,7 +332,9 @@ class TarReader:
             block = self._map_block(entry)
             lines += block.count(b"\n")
             parts.append(block)
-        return [h.pax_number(line, "the sparse map") for line in b"".join(parts).split(b"\n")[1 : 2 * count + 1]]
+        return [
+            h.pax_number(line, "the sparse map") for line in b"".join(parts).split(b"\n")[1 : 2 * count + 1]
+        ]
 
     def _map_block(self, entry: Entry) -> bytes:
         if self._left < BLOCK:

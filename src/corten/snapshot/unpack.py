@@ -76,7 +76,9 @@ class Unpacker:
         path = split(entry.name, self._limits.max_component)
         if not path:
             if entry.type != h.DIRECTORY:
-                raise ArchiveError(f"the archive is refused: member {show(entry.name)} would replace the root")
+                raise ArchiveError(
+                    f"the archive is refused: member {show(entry.name)} would replace the root"
+                )
             self._implied.discard(())
             self._directories[()] = entry
             return
@@ -152,7 +154,9 @@ class Unpacker:
             return
         if kind == h.SYMLINK:
             if not entry.linkname:
-                raise ArchiveError(f"the archive is refused: symbolic link {show(entry.name)} points to nothing")
+                raise ArchiveError(
+                    f"the archive is refused: symbolic link {show(entry.name)} points to nothing"
+                )
             make = lambda fd: os.symlink(entry.linkname, path[-1], dir_fd=fd)  # noqa: E731
         elif kind == h.FIFO:
             make = lambda fd: os.mkfifo(path[-1], entry.mode & 0o777, dir_fd=fd)  # noqa: E731
@@ -335,6 +339,13 @@ def _explain(error: OSError, entry: Entry | None) -> Exception:
     where = f" at {show(entry.name)}" if entry is not None else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace(f"cannot unpack the layer{where}: the disk is full")
-    if error.errno in (errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.EMLINK):
+    if error.errno in (
+        errno.EFBIG,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.ENOTDIR,
+        errno.EINVAL,
+        errno.EMLINK,
+    ):
         return ArchiveError(f"the archive is refused{where}: {error.strerror}")
     return error

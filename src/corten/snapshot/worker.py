@@ -78,7 +78,14 @@ def _exactly(fd: int, size: int) -> bytes | None:
 
 
 def _unpack(
-    answer: Answer, parent: int, *, blob: str, target: str, algorithm: str, marks: list[Any], limits: dict[str, int]
+    answer: Answer,
+    parent: int,
+    *,
+    blob: str,
+    target: str,
+    algorithm: str,
+    marks: list[Any],
+    limits: dict[str, int],
 ) -> dict[str, Any]:
     """Unpacks the tar `blob` into `target`/fs; `algorithm` is empty when nobody needs its digest."""
     target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -93,7 +100,9 @@ def _unpack(
         inflater = Inflater(_reporting(source_fd, total, parent, answer), limits=bounds, what="layer")
         digest = hashlib.new(algorithm) if algorithm else None
         read = inflater.read if digest is None else _hashing(inflater.read, digest.update)
-        done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(TarReader(read, limits=bounds, what="layer"))
+        done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
+            TarReader(read, limits=bounds, what="layer")
+        )
         os.close(root_fd)
     except _Orphaned:
         remove_tree(target)

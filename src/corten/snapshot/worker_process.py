@@ -29,7 +29,9 @@ class Worker:
             start_new_session=True,
         )
 
-    def call(self, operation: str, *, progress: Callable[[int, int], None] | None = None, **arguments: Any) -> Any:
+    def call(
+        self, operation: str, *, progress: Callable[[int, int], None] | None = None, **arguments: Any
+    ) -> Any:
         """Runs one operation of `snapshot.worker` and returns its result, or raises its CortenError."""
         data = msgspec.msgpack.encode({"operation": operation, **arguments})
         assert self._process.stdin is not None

@@ -1,0 +1,226 @@
+"""Making an image of blobs that are there: verify, unpack, then one row. What loads, imports and commits end in."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from corten.content import ContentStore, Lease
+from corten.errors import IntegrityError, NotFound
+from corten.image.model import Image, Progress, Report, silent
+from corten.image.tables import ImageRow, NameRow, Tables
+from corten.oci.descriptor import Descriptor
+from corten.oci.digest import algorithm_of, chain_ids
+from corten.oci.image_config import ImageConfig, decode_config, encode_config, parse_time
+from corten.oci.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    REF_NAME,
+    Index,
+    Manifest,
+    decode_index,
+    decode_manifest,
+    encode,
+)
+from corten.oci.reference import Reference
+from corten.snapshot import Layer, Snapshotter
+from corten.snapshot.snapshotter import Session
+
+
+class Registrar:
+    """Owns the tables, blobs and snapshots of the images, and what keeps garbage collection off work in progress."""
+
+    def __init__(self, tables: Tables, content: ContentStore, snapshotter: Snapshotter) -> None:
+        self.tables = tables
+        self.content = content
+        self.snapshotter = snapshotter
+        self.lock = threading.RLock()
+        self._chain_pins: Counter[str] = Counter()
+        self._decoded: dict[str, tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
+
+    # -- reading
+
+    def image(self, row: ImageRow) -> Image:
+        """A row as an Image, with its names."""
+        decoded = self._decoded.get(row.id)
+        if decoded is None:
+            decoded = (
+                decode_config(row.config),
+                msgspec.json.decode(row.layers, type=tuple[Descriptor, ...]),
+                msgspec.json.decode(row.manifest, type=Descriptor),
+            )
+            if len(self._decoded) > 1000:
+                self._decoded.clear()
+            self._decoded[row.id] = decoded
+        config, layers, manifest = decoded
+        history = config.history or ()
+        return Image(
+            id=row.id,
+            config=config,
+            chain=tuple(row.chain.split()),
+            layers=layers,
+            manifest=manifest,
+            size=row.size,
+            created=row.created,
+            repo_tags=tuple(_familiar(name, ":") for name in self.tables.tags_of(row.id)),
+            repo_digests=tuple(_familiar(name, "@") for name in self.tables.digests_of(row.id)),
+            parent=row.parent,
+            comment=(history[-1].comment or "") if history else "",
+            last_tagged=row.last_tagged,
+        )
+
+    def layers(self, image: Image) -> list[Layer]:
+        """The image's layers, as the snapshotter wants them."""
+        return [
+            Layer(chain_id, diff_id, str(self.content.path(layer.digest)), layer.digest)
+            for chain_id, diff_id, layer in zip(image.chain, image.config.diff_ids, image.layers, strict=True)
+        ]
+
+    # -- making
+
+    def add_document(
+        self, document: Manifest | Index | ImageConfig, media_type: str, lease: Lease
+    ) -> Descriptor:
+        """Stores a JSON document as a blob."""
+        data = encode_config(document) if isinstance(document, ImageConfig) else encode(document)
+        blob = self.content.add(data, lease=lease)
+        return Descriptor(media_type, blob.digest, blob.size)
+
+    def add_manifest(self, config: Descriptor, layers: Sequence[Descriptor], lease: Lease) -> Descriptor:
+        """Stores an OCI manifest over blobs that are there."""
+        manifest = Manifest(config=config, layers=tuple(layers), schema_version=2, media_type=OCI_MANIFEST)
+        return self.add_document(manifest, OCI_MANIFEST, lease)
+
+    def add_config(self, config: ImageConfig, lease: Lease) -> Descriptor:
+        """Stores an image config."""
+        return self.add_document(config, OCI_CONFIG, lease)
+
+    def register(
+        self,
+        manifest: Descriptor,
+        session: Session,
+        *,
+        parent: str = "",
+        report: Report = silent,
+    ) -> Image:
+        """Unpacks the image whose manifest, config and layer blobs are in the store (pinned by the caller's lease) and
+        adds its row. IntegrityError when the config does not fit the layers."""
+        document = decode_manifest(self.content.read(manifest.digest))
+        data = self.content.read(document.config.digest)
+        config = decode_config(data)
+        diff_ids = config.diff_ids
+        if len(diff_ids) != len(document.layers):
+            raise IntegrityError(
+                f"image {document.config.digest} is inconsistent: its config names {len(diff_ids)} layers, its manifest "
+                f"{len(document.layers)}"
+            )
+        if algorithm_of(document.config.digest) != "sha256":
+            raise IntegrityError(f"image config {document.config.digest} is not named by a sha256 digest")
+        chain = chain_ids(diff_ids)
+        blobs = [str(self.content.path(layer.digest)) for layer in document.layers]
+        layers = [
+            Layer(chain_id, diff_id, blob, layer.digest)
+            for chain_id, diff_id, blob, layer in zip(chain, diff_ids, blobs, document.layers, strict=True)
+        ]
+        with self.pin_chain(chain):
+            session.prepare(
+                layers, lambda name, done, total: report(Progress("Unpacking", name[7:19], done, total))
+            )
+            size = sum(self.snapshotter.usage(chain_id).size for chain_id in chain)
+            row = ImageRow(
+                id=document.config.digest,
+                manifest=msgspec.json.encode(manifest),
+                layers=msgspec.json.encode(document.layers),
+                config=data,
+                chain=" ".join(chain),
+                size=size,
+                created=parse_time(config.created),
+                parent=parent,
+            )
+            self.tables.add_image(row)
+            stored = self.tables.image(row.id)
+        assert stored is not None
+        return self.image(stored)
+
+    def name(self, image_id: str, reference: Reference, target: Descriptor) -> None:
+        """Gives an image a tag."""
+        encoded = msgspec.json.encode(replace_annotations(target))
+        self.tables.set_tag(
+            NameRow(reference.repository, reference.tag or "latest", image_id, encoded), time.time_ns()
+        )
+
+    @contextlib.contextmanager
+    def pin_chain(self, chain: Sequence[str]) -> Iterator[None]:
+        """Keeps snapshots of this chain from being collected."""
+        with self.lock:
+            self._chain_pins.update(chain)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._chain_pins.subtract(chain)
+
+    # -- garbage
+
+    def collect(self) -> tuple[int, list[str]]:
+        """Removes what no image row and no work in progress needs: (bytes of blobs and layers freed, chain IDs)."""
+        removed: list[str] = []
+        freed = 0
+        with self.lock:
+            keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
+            for chain_id in list(self.snapshotter.walk()):
+                if chain_id not in keep and self._chain_pins[chain_id] <= 0:
+                    with contextlib.suppress(NotFound):
+                        freed += self.snapshotter.usage(chain_id).size
+                    self.snapshotter.remove(chain_id)
+                    removed.append(chain_id)
+        _, blob_bytes = self.content.collect(self.reachable)
+        return freed + blob_bytes, removed
+
+    def reachable(self) -> set[str]:
+        """The digests of all blobs that an image or a name needs."""
+        seen: set[str] = set()
+        pending = [msgspec.json.decode(row.manifest, type=Descriptor) for row in self.tables.images()]
+        for name in (*self.tables.tags(), *self.tables.digests()):
+            pending.append(msgspec.json.decode(name.target, type=Descriptor))
+        while pending:
+            descriptor = pending.pop()
+            if descriptor.digest in seen or not self.content.contains(descriptor.digest):
+                continue
+            seen.add(descriptor.digest)
+            try:
+                if descriptor.media_type in MANIFEST_TYPES:
+                    manifest = decode_manifest(self.content.read(descriptor.digest))
+                    pending += (manifest.config, *manifest.layers)
+                elif descriptor.media_type in INDEX_TYPES:
+                    pending += decode_index(self.content.read(descriptor.digest)).manifests
+            except IntegrityError:
+                continue  # a damaged document keeps nothing alive but itself
+        return seen
+
+    def write_index(self) -> None:
+        """Brings index.json up to date with the tags, for skopeo and umoci."""
+        with self.lock:
+            entries = []
+            for name in self.tables.tags():
+                target = msgspec.json.decode(name.target, type=Descriptor)
+                entries.append(msgspec.structs.replace(target, annotations={REF_NAME: _familiar(name, ":")}))
+            self.content.write_index(Index(schema_version=2, media_type=OCI_INDEX, manifests=tuple(entries)))
+
+
+def replace_annotations(descriptor: Descriptor) -> Descriptor:
+    """A descriptor as it is kept for a name: without what another index said about it."""
+    return msgspec.structs.replace(descriptor, annotations=None)
+
+
+def _familiar(name: NameRow, separator: str) -> str:
+    reference = Reference.parse(name.repository, default_tag=False)
+    return f"{reference.familiar_name}{separator}{name.mark}"

@@ -1,0 +1,239 @@
+"""The image tables in SQLite: images, their tags and their digests. Only statements; rules are elsewhere.
+
+Heavy work runs in threads while the engine's event loop uses its own connection: this module opens a second one to
+the same file (WAL lets both work), so that no transaction of one can swallow a statement of the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    id TEXT PRIMARY KEY,
+    manifest BLOB NOT NULL,
+    layers BLOB NOT NULL,
+    config BLOB NOT NULL,
+    chain TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    parent TEXT NOT NULL DEFAULT '',
+    last_tagged INTEGER NOT NULL DEFAULT 0,
+    hidden INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS image_tags (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    image TEXT NOT NULL,
+    target BLOB NOT NULL,
+    PRIMARY KEY (repository, tag)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS image_tags_image ON image_tags (image);
+CREATE TABLE IF NOT EXISTS image_digests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL,
+    target BLOB NOT NULL,
+    PRIMARY KEY (repository, digest)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS image_digests_image ON image_digests (image);
+"""
+
+_COLUMNS = "id, manifest, layers, config, chain, size, created, parent, last_tagged, hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """A row of `images`: documents as JSON; `chain` holds chain IDs with spaces between, bottom first."""
+
+    id: str
+    manifest: bytes
+    layers: bytes
+    config: bytes
+    chain: str
+    size: int
+    created: int
+    parent: str = ""
+    last_tagged: int = 0
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NameRow:
+    """A row of `image_tags` or `image_digests`: `mark` is the tag or the digest, `target` a descriptor's JSON."""
+
+    repository: str
+    mark: str
+    image: str
+    target: bytes
+
+
+class Tables:
+    """Thread-safe; every method is one statement, or runs inside `transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        (_, _, path) = next(row for row in connection.execute("PRAGMA database_list") if row[1] == "main")
+        self._owned = bool(path)
+        self._connection = connection
+        if path:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=30
+            )
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._lock = threading.RLock()
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Closes the connection that was opened here."""
+        with self._lock:
+            if self._owned:
+                self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; nests."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _all(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    # -- images
+
+    def image(self, image_id: str) -> ImageRow | None:
+        """One image, hidden or not."""
+        rows = self._images(f"SELECT {_COLUMNS} FROM images WHERE id = ?", image_id)
+        return rows[0] if rows else None
+
+    def images(self) -> list[ImageRow]:
+        """Every image, hidden ones too, newest first."""
+        return self._images(f"SELECT {_COLUMNS} FROM images ORDER BY created DESC, id")
+
+    def by_prefix(self, prefix: str) -> list[str]:
+        """IDs of visible images that begin so (at most two are looked for)."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        sql = "SELECT id FROM images WHERE id >= ? AND id < ? AND hidden = 0 LIMIT 2"
+        return [str(row[0]) for row in self._all(sql, prefix, end)]
+
+    def children(self, image_id: str) -> list[str]:
+        """IDs of the visible images whose parent this is."""
+        return [
+            str(row[0])
+            for row in self._all("SELECT id FROM images WHERE parent = ? AND hidden = 0", image_id)
+        ]
+
+    def add_image(self, row: ImageRow) -> None:
+        """Adds an image; one that is there already becomes visible again and keeps its manifest."""
+        with self._lock:
+            self._connection.execute(
+                f"INSERT INTO images ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) "
+                "ON CONFLICT (id) DO UPDATE SET hidden = 0, "
+                "parent = CASE WHEN excluded.parent <> '' THEN excluded.parent ELSE parent END",
+                (
+                    row.id,
+                    row.manifest,
+                    row.layers,
+                    row.config,
+                    row.chain,
+                    row.size,
+                    row.created,
+                    row.parent,
+                    row.last_tagged,
+                    row.hidden,
+                ),
+            )
+
+    def hide_image(self, image_id: str) -> None:
+        """Keeps an image for its containers only."""
+        self._all("UPDATE images SET hidden = 1 WHERE id = ?", image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        """Removes the row."""
+        self._all("DELETE FROM images WHERE id = ?", image_id)
+
+    def _images(self, sql: str, *values: object) -> list[ImageRow]:
+        return [ImageRow(*row) for row in self._all(sql, *values)]  # type: ignore[arg-type]
+
+    # -- names
+
+    def tag(self, repository: str, tag: str) -> NameRow | None:
+        """What a tag points to."""
+        rows = self._names(
+            "SELECT repository, tag, image, target FROM image_tags WHERE repository=? AND tag=?",
+            repository,
+            tag,
+        )
+        return rows[0] if rows else None
+
+    def digest(self, repository: str, digest: str) -> NameRow | None:
+        """What a digest of a repository points to."""
+        sql = "SELECT repository, digest, image, target FROM image_digests WHERE repository=? AND digest=?"
+        rows = self._names(sql, repository, digest)
+        return rows[0] if rows else None
+
+    def tags(self) -> list[NameRow]:
+        """All tags."""
+        return self._names("SELECT repository, tag, image, target FROM image_tags ORDER BY repository, tag")
+
+    def digests(self) -> list[NameRow]:
+        """All digests."""
+        return self._names(
+            "SELECT repository, digest, image, target FROM image_digests ORDER BY repository, digest"
+        )
+
+    def tags_of(self, image_id: str) -> list[NameRow]:
+        """The tags of one image."""
+        sql = "SELECT repository, tag, image, target FROM image_tags WHERE image=? ORDER BY repository, tag"
+        return self._names(sql, image_id)
+
+    def digests_of(self, image_id: str) -> list[NameRow]:
+        """The digests of one image."""
+        sql = "SELECT repository, digest, image, target FROM image_digests WHERE image=? ORDER BY repository, digest"
+        return self._names(sql, image_id)
+
+    def set_tag(self, row: NameRow, now: int) -> None:
+        """Points a tag to an image, taking it from another."""
+        with self.transaction():
+            self._all(
+                "INSERT OR REPLACE INTO image_tags VALUES (?,?,?,?)",
+                row.repository,
+                row.mark,
+                row.image,
+                row.target,
+            )
+            self._all("UPDATE images SET last_tagged = ? WHERE id = ?", now, row.image)
+
+    def set_digest(self, row: NameRow) -> None:
+        """Records under which digest a repository has an image."""
+        self._all(
+            "INSERT OR REPLACE INTO image_digests VALUES (?,?,?,?)",
+            row.repository,
+            row.mark,
+            row.image,
+            row.target,
+        )
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        """Removes a tag."""
+        self._all("DELETE FROM image_tags WHERE repository=? AND tag=?", repository, tag)
+
+    def delete_digest(self, repository: str, digest: str) -> None:
+        """Removes a digest."""
+        self._all("DELETE FROM image_digests WHERE repository=? AND digest=?", repository, digest)
+
+    def _names(self, sql: str, *values: object) -> list[NameRow]:
+        return [NameRow(*row) for row in self._all(sql, *values)]  # type: ignore[arg-type]
