@@ -40,7 +40,7 @@ class Control:
             except BlockingIOError:
                 pass
             except OSError:
-                self._close()
+                self.close()
                 return
         self._queue.append((message, tuple(os.dup(fd) for fd in fds)))
         self._poller.watch(self._socket.fileno(), POLLIN | POLLOUT, self._on_ready)
@@ -53,7 +53,8 @@ class Control:
             for fd in fds:
                 os.close(fd)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The engine is gone, or no longer wanted."""
         if self._socket.fileno() < 0:
             return
         self._poller.forget(self._socket.fileno())
@@ -72,7 +73,7 @@ class Control:
         except OSError:
             message, fds = None, []
         if message is None:
-            self._close()
+            self.close()
             return
         left = self._handle(message, fds)
         for fd in left:

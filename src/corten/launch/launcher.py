@@ -12,18 +12,20 @@ import fcntl
 import gc
 import os
 import sys
-from _socket import socket
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from select import POLLIN, poll
 
 from corten.launch import messages, packets
 from corten.launch.monitor import Monitor
-from corten.runtime.operations import Plan
+from corten.launch.rehearsal import rehearse
+from corten.launch.starter import Starter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM
     from signal import signal as set_handler
 
-    from corten.launch.monitor import Executor
+    from corten.launch.starter import Executor
 else:  # without `signal`, which wraps these in enums
     from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM
     from _signal import signal as set_handler
@@ -33,11 +35,11 @@ def main(socket_fd: int, lock_path: str, executor_name: str) -> None:
     """Serve until the engine is gone. `executor_name`: the module that has `spawn`, imported once, here."""
     __import__(executor_name)
     executor: Executor = sys.modules[executor_name]
-    for number in (SIGINT, SIGHUP, SIGTERM, SIGQUIT, SIGCHLD):
+    for number in (SIGINT, SIGHUP, SIGTERM, SIGQUIT):
         set_handler(number, SIG_IGN)
     os.umask(0o022)
     os.chdir("/")
-    _detach_stdin()
+    rename(b"corten-launcher")
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # A launcher whose engine was killed may still be working off what it was asked for: wait until it, and
     # each monitor that it forked and that has not opened its socket yet, is done. Then every container can
@@ -45,22 +47,71 @@ def main(socket_fd: int, lock_path: str, executor_name: str) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     engine = socket(fileno=socket_fd)
     os.set_inheritable(socket_fd, False)
+    gc.disable()
+    set_handler(SIGCHLD, SIG_DFL)
+    rehearse(f"{os.path.dirname(lock_path)}/rehearsal-{os.getpid()}")
+    set_handler(SIGCHLD, SIG_IGN)
     gc.collect()
     gc.freeze()
-    gc.disable()
     packets.send(engine, (messages.READY, os.getpid()))
+    _silence()
     serve(engine, lock, executor)
 
 
-def _detach_stdin() -> None:
+def _silence() -> None:
+    """Let go of the engine's stdio: monitors outlive it, and whoever reads its output waits for the end."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(null, 0)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
     os.close(null)
 
 
+REFILL_DELAY_MS = 4
+
+
+class Spare:
+    """A monitor and its starter, forked in advance: no request waits for a fork."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, engine: socket, lock: int, executor: Executor) -> None:
+        self._socket, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        try:
+            child = os.fork()
+        except OSError:
+            self._socket.close()
+            theirs.close()
+            raise
+        if child == 0:
+            status = 1
+            try:
+                engine.close()
+                self._socket.close()
+                monitor_main(theirs, lock, executor)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+
+    def use(self, payload: bytes, fds: list[int]) -> None:
+        """Give it its request. Raises OSError if somebody killed it."""
+        try:
+            packets.send_packet(self._socket, payload, fds)
+        finally:
+            self._socket.close()
+
+
 def serve(engine: socket, lock: int, executor: Executor) -> None:
-    """Fork a monitor for each request."""
+    """Give each request to a monitor; fork the next one when it is quiet: a start needs the processors."""
+    spare: Spare | None = None
+    requests = poll()
+    requests.register(engine, POLLIN)
     while True:
+        if spare is None and not requests.poll(REFILL_DELAY_MS):
+            try:
+                spare = Spare(engine, lock, executor)
+            except OSError:
+                pass  # perhaps there is room for a process when the next request comes
         try:
             payload, fds = packets.receive_packet(engine)
         except OSError:
@@ -68,60 +119,55 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
         if not payload:
             return
         try:
-            child = os.fork()
+            try:
+                (spare or Spare(engine, lock, executor)).use(payload, fds)
+            except ConnectionError:
+                Spare(engine, lock, executor).use(payload, fds)
         except OSError as error:
             _refuse(fds, payload, error)
-            child = -1
-        if child == 0:
-            engine.close()
-            status = 1
-            try:
-                monitor_main(payload, fds, lock, executor)
-                status = 0
-            finally:
-                os._exit(status)
+        spare = None
         for fd in fds:
             os.close(fd)
 
 
 def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:
     """The host has no process or memory left: say so on the control socket that came with the request."""
-    control = fds[1 if payload == b"\x00" else 0]
     message = (
         f"cannot fork a monitor for the container: {error.strerror}; the host is out of processes or memory"
     )
-    with_control = socket(fileno=os.dup(control))
+    control = socket(fileno=os.dup(fds[1 if payload == packets.BIG else 0]))
     try:
-        packets.send(with_control, (messages.FAILED, "StartError", message))
+        packets.send(control, (messages.FAILED, "StartError", message))
     except OSError:
         pass
-    with_control.close()
+    control.close()
 
 
-def monitor_main(payload: bytes, fds: list[int], lock: int, executor: Executor) -> None:
+def monitor_main(requests: socket, lock: int, executor: Executor) -> None:
     """The life of a monitor, from its fork to its exit."""
     os.setsid()
+    rename(b"corten-monitor")
     set_handler(SIGCHLD, SIG_DFL)
-    _become("corten-monitor")
-    _kind, values, plan = packets.decode(payload, fds)
-    control = socket(fileno=fds.pop(0))
-    monitor = Monitor(
-        control, dict(zip(messages.SETTINGS, values, strict=True)), Plan.from_primitive(plan), executor
-    )
-    monitor.prepare()
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    starter = os.fork()
+    if starter == 0:
+        try:
+            ours.close()
+            payload, fds = packets.receive_packet(requests)
+            if payload:  # else: the launcher has ended, and nobody will ever ask
+                Starter(payload, fds, lock, theirs, executor).run()
+        finally:
+            os._exit(0)
+    requests.close()
+    theirs.close()
     os.close(lock)
-    try:
-        monitor.start(fds)
-    except Exception as error:
-        monitor.fail(error)
-    monitor.run()
+    monitor = Monitor(ours, starter, executor)
+    if monitor.take_over():
+        monitor.run()
 
 
-def _become(name: str) -> None:
+def rename(name: bytes) -> None:
+    """What ps shows of this process (15 bytes), as PR_SET_NAME does."""
     fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, name.encode())
+    os.write(fd, name)
     os.close(fd)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for standard in (1, 2):
-        os.dup2(null, standard)
-    os.close(null)

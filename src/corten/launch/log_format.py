@@ -64,6 +64,15 @@ def intact_size(fd: int) -> int:
         offset += length + OVERHEAD
 
 
+def open_log(path: str) -> int:
+    """Open the log for appending; a torn record at its end is cut off."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    size = intact_size(fd)
+    if size != os.fstat(fd).st_size:
+        os.ftruncate(fd, size)
+    return fd
+
+
 class LogWriter:
     """Appends records; rotates at `max_size` bytes (0: never) and keeps `max_file` files.
 
@@ -73,19 +82,15 @@ class LogWriter:
 
     __slots__ = ("_fd", "_lost", "_max_file", "_max_size", "_partial", "_path", "_size")
 
-    def __init__(self, path: str, max_size: int = 0, max_file: int = 1) -> None:
+    def __init__(self, path: str, max_size: int = 0, max_file: int = 1, *, fd: int = -1) -> None:
+        """`fd`: as `open_log` gave it, if another process has opened the log already."""
         self._path = path
         self._max_size = max_size
         self._max_file = max_file
         self._partial = 0  # bit per stream: its last record did not end its line
         self._lost = 0
-        self._open()
-
-    def _open(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        self._size = intact_size(self._fd)
-        if self._size != os.fstat(self._fd).st_size:
-            os.ftruncate(self._fd, self._size)
+        self._fd = open_log(path) if fd < 0 else fd
+        self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: int, data: bytes) -> None:
         """Append one record."""
@@ -97,7 +102,10 @@ class LogWriter:
         length = len(data)
         total = length + OVERHEAD
         if self._max_size and self._size and self._size + total > self._max_size:
-            self.rotate()
+            try:
+                self.rotate()
+            except OSError:
+                pass  # go on in the file that is open: a log over its size is better than none
         flags = stream | CONTINUES if self._partial & stream else stream
         header = HEADER.pack(MAGIC, flags, 0, length, time.time_ns())
         try:
@@ -136,8 +144,10 @@ class LogWriter:
                 os.unlink(self._path)
             except FileNotFoundError:
                 pass
+        fd = open_log(self._path)
         os.close(self._fd)
-        self._open()
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
 
     def close(self) -> None:
         os.close(self._fd)

@@ -18,6 +18,11 @@ Engine to monitor::
     (RESIZE, serial, rows, columns)
     (REOPEN, serial)                      rotate the log now
     (TAKE_CONSOLE, serial)                the terminal's master, to pass on to a client
+Starter to monitor::
+
+    (RUNNING, state, resources, cgroup)   PID 1 exists; see monitor.Monitor. fds: one for each of resources
+    (STARTED, started_at_ns), (FAILED, error class, message): how a hold ended; FAILED alone: nothing was made
+
 Launcher to engine::
 
     (READY, pid)                          it takes requests now
@@ -51,6 +56,7 @@ DETACHED = 36
 REPLY = 37
 EXITED = 38
 READY = 39
+RUNNING = 40
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_BIG = b"\x00"  # no marshalled value begins with it: "the payload is in the first descriptor"
+BIG = b"\x00"  # no marshalled value begins with it: "the payload is in the first descriptor"
 
 
 def encode(message: tuple[Any, ...]) -> tuple[bytes, int]:
@@ -30,7 +30,7 @@ def encode(message: tuple[Any, ...]) -> tuple[bytes, int]:
     rest = memoryview(payload)
     while rest:
         rest = rest[os.write(fd, rest) :]
-    return _BIG, fd
+    return BIG, fd
 
 
 def send_packet(sock: socket, payload: bytes, fds: Sequence[int] = (), flags: int = 0) -> None:
@@ -65,7 +65,7 @@ def receive_packet(sock: socket, max_fds: int = MAX_FDS) -> tuple[bytes, list[in
 
 def decode(payload: bytes, fds: list[int]) -> tuple[Any, ...]:
     """The message of a packet; takes the memfd, if it came in one, off `fds`."""
-    if payload != _BIG:
+    if payload != BIG:
         return tuple(marshal.loads(payload))
     memfd = fds.pop(0)
     try:

@@ -26,13 +26,13 @@ def process_start_time(pid: int) -> int:
         os.close(fd)
 
 
-def write_state(directory: int, container_id: str, pid: int, started_at_ns: int) -> None:
+def write_state(directory: int, container_id: str, pid: int, started_at_ns: int, monitor_pid: int) -> None:
     """state.json. `started_at_ns` is 0 while the container holds before its exec."""
     _replace(
         directory,
         "state.json",
         f'{{"container_id":{_quoted(container_id)},"pid":{pid},"pid_start_time":{process_start_time(pid)},'
-        f'"monitor_pid":{os.getpid()},"started_at_ns":{started_at_ns}}}\n',
+        f'"monitor_pid":{monitor_pid},"started_at_ns":{started_at_ns}}}\n',
     )
 
 

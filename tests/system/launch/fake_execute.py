@@ -8,6 +8,8 @@ import signal
 import termios
 
 from corten.errors import CommandNotFound
+from corten.linux.namespace import clone3
+from corten.linux.prctl import PR_SET_PDEATHSIG, prctl
 
 
 class Spawned:
@@ -34,10 +36,11 @@ def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None):
         master, slave = os.openpty()
         os.set_inheritable(slave, True)
         stdio = (slave, slave, slave)
-    pid = os.fork()
+    pid, pidfd = clone3(plan.settings["clone_flags"])
     if pid == 0:
         _child(argv, stdio, console, start_fd, report)
     os.close(report)
+    os.close(pidfd)
     if slave is not None:
         os.close(slave)
     if on_created is not None:
@@ -51,7 +54,6 @@ def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None):
     try:
         spawned.finish()
     except CommandNotFound:
-        os.waitpid(pid, 0)
         raise
     return spawned
 
@@ -62,9 +64,7 @@ def _child(argv, stdio, console, start_fd, report):
         for number in range(1, 32):
             if number not in (signal.SIGKILL, signal.SIGSTOP):
                 signal.signal(number, signal.SIG_DFL)
-        import ctypes  # the test double may: the launcher proper loads it in corten.linux
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
         if console:

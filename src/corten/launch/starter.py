@@ -1,0 +1,208 @@
+"""The starter: the monitor's short-lived helper that makes the container's process, and then ends.
+
+Whatever runs Python code after a fork gets private copies of the pages it touches (each reference count is a
+write). To make a container is a lot of code, and it is needed once, so it runs here: the starter is the
+monitor's child, and makes PID 1 with CLONE_PARENT, as the monitor's child. What it opened goes to the
+monitor in one message; its pages end with it. On a second processor its work overlaps with the monitor's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
+
+from corten.errors import CommandNotExecutable, CommandNotFound, CortenError
+from corten.launch import messages, packets
+from corten.launch.log_format import open_log
+from corten.launch.state_files import write_exit, write_state
+from corten.runtime.operations import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Spawned(Protocol):
+        """What `Executor.spawn` returns: see runtime.execute.Spawned."""
+
+        pid: int
+        pidfd: int
+        console: int | None
+        held: bool
+
+        def finish(self) -> None: ...
+
+    class Executor(Protocol):
+        """`runtime.execute`, or what a test puts in its place."""
+
+        def spawn(self, plan: Plan, **options: Any) -> Spawned: ...
+        def cleanup(self, plan: Plan) -> None: ...
+
+
+CLONE_PARENT = 0x00008000
+
+
+class Starter:
+    """Carries out one LAUNCH request (`payload`, `fds`). `monitor`: the socket to the monitor."""
+
+    def __init__(
+        self, payload: bytes, fds: list[int], lock: int, monitor: socket, executor: Executor
+    ) -> None:
+        _kind, values, plan = packets.decode(payload, fds)
+        self._settings: dict[str, Any] = dict(zip(messages.SETTINGS, values, strict=True))
+        self._plan = Plan.from_primitive(plan)
+        self._plan.settings["clone_flags"] |= CLONE_PARENT
+        self._fds = fds
+        self._lock = lock
+        self._monitor = monitor
+        self._executor = executor
+        self._control = socket(fileno=os.dup(fds[0]))
+        self._directory = -1
+        self._ends: tuple[int, int, int] = (-1, -1, -1)
+        self._start_fd: int | None = None
+        # What the monitor gets: its name there, the descriptor.
+        self._resources: list[tuple[str, int]] = [("control", fds[0])]
+
+    def run(self) -> None:
+        """Make the process, hand it over, wait for the end of its hold."""
+        try:
+            self._open_run_dir()
+            os.close(self._lock)
+            self._make_stdio()
+            spawned = self._executor.spawn(
+                self._plan,
+                stdio=self._ends,
+                console=self._has_console(),
+                start_fd=self._start_fd,
+                on_created=self._on_created,
+            )
+        except Exception as error:
+            failure = self._failed(error)
+            self._tell(failure)
+            packets.send(self._monitor, failure)
+            return
+        for fd in {*self._ends, *(() if self._start_fd is None else (self._start_fd,))}:
+            os.close(fd)
+        self._resources.append(("pidfd", spawned.pidfd))
+        if spawned.console is not None:
+            self._resources.append(("console", spawned.console))
+        if spawned.held:
+            self._hand_over(spawned.pid, 0)
+            packets.send(self._monitor, self._await_exec(spawned))
+        else:
+            started_at_ns = time.time_ns()
+            self._tell((messages.STARTED, started_at_ns))
+            self._hand_over(spawned.pid, started_at_ns)
+
+    def close(self) -> None:
+        """Close what it has open; a starter's process just ends instead."""
+        self._control.close()
+        for fd in {*self._fds, *(fd for _name, fd in self._resources)}:
+            os.close(fd)
+
+    def _open_run_dir(self) -> None:
+        """Make the run directory and listen in it: from here on another engine can find the monitor."""
+        run_dir: str = self._settings["run_dir"]
+        os.makedirs(run_dir, 0o700, exist_ok=True)
+        self._directory = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for name in ("exit.json", "monitor.sock"):  # of an earlier run
+            try:
+                os.unlink(name, dir_fd=self._directory)
+            except FileNotFoundError:
+                pass
+        listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+        # sun_path holds 107 bytes, and two ids alone are 128.
+        listener.bind(f"/proc/self/fd/{self._directory}/monitor.sock")
+        listener.listen(16)
+        self._resources += [("directory", self._directory), ("listener", listener.detach())]
+
+    def _client_fds(self) -> int:
+        """How many of the request's descriptors are the process's stdio."""
+        return 3 if len(self._fds) - 1 - len(self._settings["attachments"]) >= 3 else 0
+
+    def _has_console(self) -> bool:
+        return bool(self._settings["tty"]) and not self._client_fds()
+
+    def _make_stdio(self) -> None:
+        settings = self._settings
+        if settings["log_path"]:
+            self._resources.append(("log", open_log(settings["log_path"])))
+        if settings["hold"]:
+            self._start_fd, release = os.pipe2(os.O_CLOEXEC)
+            self._resources.append(("release", release))
+        if self._client_fds():
+            self._ends = (self._fds[1], self._fds[2], self._fds[3])
+            return
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if settings["tty"] or settings["stdio"] != messages.STDIO_MONITOR:
+            self._ends = (null, null, null)
+            return
+        stdin = null
+        if settings["open_stdin"]:
+            stdin, end = os.pipe2(os.O_CLOEXEC)
+            self._resources.append(("stdin", end))
+            os.close(null)
+        stdout, out_end = os.pipe2(os.O_CLOEXEC)
+        stderr, err_end = os.pipe2(os.O_CLOEXEC)
+        self._resources += [("stdout", stdout), ("stderr", stderr)]
+        self._ends = (stdin, out_end, err_end)
+
+    def _tell(self, message: tuple[Any, ...], fds: tuple[int, ...] = ()) -> None:
+        try:
+            packets.send(self._control, message, fds)
+        except OSError:
+            pass  # the engine is gone; the next one asks the monitor
+
+    def _on_created(self, pid: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._tell((messages.CREATED, pid), (pidfd,))
+        os.close(pidfd)
+        # While the process sets itself up. Without a hold, it starts as soon as it can.
+        self._write_state(pid, 0 if self._settings["hold"] else time.time_ns())
+
+    def _write_state(self, pid: int, started_at_ns: int) -> None:
+        write_state(self._directory, self._settings["container_id"], pid, started_at_ns, os.getppid())
+
+    def _hand_over(self, pid: int, started_at_ns: int) -> None:
+        settings = self._settings
+        state = (
+            settings["container_id"],
+            pid,
+            started_at_ns,
+            settings["log_path"],
+            settings["log_max_size"],
+            settings["log_max_file"],
+            settings["stdio"] == messages.STDIO_MONITOR,
+            settings["open_stdin"],
+            settings["stdin_once"] and not settings["tty"],
+            settings["attachments"],
+        )
+        plan = self._plan.settings
+        names = tuple(name for name, _fd in self._resources)
+        cleanup = (plan.get("cgroup"), plan.get("joins"))
+        clients = self._fds[len(self._fds) - len(settings["attachments"]) :]
+        fds = [*(fd for _name, fd in self._resources), *clients]
+        packets.send(self._monitor, (messages.RUNNING, state, names, cleanup), fds)
+
+    def _await_exec(self, spawned: Spawned) -> tuple[Any, ...]:
+        for name, fd in self._resources:
+            if name == "release":
+                os.close(fd)  # or the hold would not end with the monitor
+        try:
+            spawned.finish()
+        except Exception as error:
+            return self._failed(error)
+        started_at_ns = time.time_ns()
+        self._write_state(spawned.pid, started_at_ns)
+        return (messages.STARTED, started_at_ns)
+
+    def _failed(self, error: Exception) -> tuple[Any, ...]:
+        """Write down that there will be no container; what to tell of it."""
+        message = error.message if isinstance(error, CortenError) else f"cannot start the container: {error}"
+        kind = type(error).__name__ if isinstance(error, CortenError) else "StartError"
+        code = 128
+        if isinstance(error, (CommandNotFound, CommandNotExecutable)):
+            code = 127 if isinstance(error, CommandNotFound) else 126
+        if self._directory >= 0:
+            write_exit(self._directory, (messages.EXITED, code, 0, False, time.time_ns(), message))
+        return (messages.FAILED, kind, message)
