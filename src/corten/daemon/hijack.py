@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from corten.daemon.call import Call
+
+#: The head of a frame of Docker's multiplexed stream: the stream's number, three zeros, the length.
+_STDERR_FRAME = struct.Struct(">BxxxI")
 
 
 class Hijacked(web.StreamResponse):
@@ -35,6 +39,7 @@ class Connection:
         if transport is None:
             raise Unavailable("the client has gone away")
         self._transport = transport
+        self._multiplexed = multiplexed
         # Nothing the client sends from now on may be read here: it is the container's input.
         self._transport.pause_reading()
         self._transport.write(_answer(call, multiplexed))
@@ -49,7 +54,10 @@ class Connection:
 
     def fail(self, text: str) -> None:
         """Ends the connection with a message in the stream, as Docker does after its 101."""
-        self._transport.write(text.encode() + b"\r\n")
+        data = text.encode() + b"\r\n"
+        if self._multiplexed:
+            data = _STDERR_FRAME.pack(2, len(data)) + data
+        self._transport.write(data)
         self._transport.close()
 
 

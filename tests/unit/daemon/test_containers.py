@@ -128,7 +128,7 @@ def test_attach_that_fails_late_is_text(served: Served) -> None:
     with served.connect() as sock:
         sock.sendall(f"POST /containers/x/attach HTTP/1.1\r\nHost: x\r\n{UPGRADE}\r\n".encode())
         _, rest = read_head(sock)
-        assert read_all(sock, rest) == b"it broke\r\n"
+        assert read_all(sock, rest) == b"\2\0\0\0\0\0\0\x0ait broke\r\n"
 
 
 def test_logs(served: Served) -> None:
