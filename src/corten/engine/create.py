@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from corten.engine.spec.resources import block_io
 from corten.engine.spec.validate import validate
 from corten.engine.store import transaction
 from corten.engine.timestamp import now
-from corten.errors import InvalidArgument
+from corten.errors import InvalidArgument, NotFound
 from corten.image.model import Image
 from corten.network.ports import bindings_of
 from corten.volume.populate import populate
@@ -64,14 +65,18 @@ class Creation:
             warnings.append(
                 "limits of a rootless container need cgroup v2 with delegation: they are not kept here"
             )
-        self._check_network(config, host, request)
-        resolved = resolve_mounts(
-            config,
-            host,
-            find=core.catalog.resolve,
-            new_name=lambda: secrets.token_hex(32),
-            image_id=lambda ref: core.images.resolve(ref).id,
-        )
+        try:
+            self._check_network(config, host, request)
+            resolved = resolve_mounts(
+                config,
+                host,
+                find=core.catalog.resolve,
+                new_name=lambda: secrets.token_hex(32),
+                image_id=lambda ref: core.images.resolve(ref).id,
+            )
+        except NotFound as error:
+            # Only a missing image is a 404 here: the docker command pulls it then.
+            raise InvalidArgument(error.message) from error
         path, args = command(config)
         definition = Definition(
             config=config,
@@ -143,7 +148,7 @@ class Creation:
             if record.type != "volume" or record.no_copy or record.origin == "from":
                 continue
             mount = core.volumes.mount(record.name)
-            if not mount.directory or any(Path(mount.source).iterdir()):
+            if not mount.directory or os.listdir(mount.source):
                 continue
             lowers = core.images.lowers(image)
             await asyncio.to_thread(populate, lowers, record.destination, Path(mount.source))

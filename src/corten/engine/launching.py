@@ -67,7 +67,12 @@ class Launching:
         try:
             if needs_network:
                 pid = await monitor.created()
-                await self._connect(container, pid, directory)
+                try:
+                    await self._connect(container, pid, directory)
+                except (FileNotFoundError, ProcessLookupError):
+                    # Its process died while it set itself up: the monitor knows why.
+                    await monitor.start()
+                    raise
             await monitor.start()
         except BaseException:
             monitor.close()

@@ -76,7 +76,8 @@ class Listing:
 
     def _summary(self, container: Container) -> ContainerSummary:
         core = self._core
-        command = " ".join([container.definition.path, *container.definition.args])
+        arguments = (f"'{text}'" if " " in text else text for text in container.definition.args)
+        command = " ".join([container.definition.path, *arguments])
         return ContainerSummary(
             id=container.id,
             names=["/" + container.name],

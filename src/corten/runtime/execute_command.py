@@ -92,7 +92,7 @@ def _check(path: bytes, text: str) -> None:
             raise CommandNotFound(f'exec: "{text}": stat {text}: {words}') from None
         raise CommandNotExecutable(f'exec: "{text}": {words}') from None
     if stat.S_ISDIR(mode):
-        raise CommandNotExecutable(f'exec: "{text}": is a directory')
+        raise CommandNotExecutable(f'exec: "{text}": permission denied: is a directory')
     if not mode & 0o111:
         raise CommandNotExecutable(f'exec: "{text}": permission denied')
 
