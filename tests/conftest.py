@@ -34,10 +34,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     runner = pyfuncitem.funcargs.get("loop_runner")
-    arguments = {
-        name: pyfuncitem.funcargs[name]
-        for name in pyfuncitem._fixtureinfo.argnames
-    }
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     if isinstance(runner, asyncio.Runner):
         runner.run(pyfuncitem.obj(**arguments))
     else:

@@ -123,7 +123,9 @@ def leftovers(paths: Paths, patience: float = 3.0) -> list[str]:
 
 def _leftovers(paths: Paths) -> list[str]:
     place = str(paths.root.parent)
-    found = [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if place in line]
+    found = [
+        f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if place in line
+    ]
     for pid in processes(paths):
         found.append(f"process {pid}: {_command(pid)}")
     known = {path.name for path in paths.containers.glob("*")} | {path.name for path in paths.trash.glob("*")}

@@ -138,7 +138,7 @@ class Lifecycle:
     def _renew_upper(self, container: Container) -> None:
         """--volatile: every start begins with the image, and nothing else."""
         directory = self._core.paths.container(container.id)
-        if any(os.scandir(directory / "upper")):
+        if os.listdir(directory / "upper"):
             for name, mode in (("upper", 0o755), ("work", 0o711)):
                 self._core.trash.discard(directory / name)
                 (directory / name).mkdir(mode=mode)

@@ -34,7 +34,9 @@ class Boat:
         self.engine = engine
         self.containers = engine.containers
 
-    async def create(self, *cmd: str, name: str | None = None, host: dict[str, Any] | None = None, **config: Any) -> str:
+    async def create(
+        self, *cmd: str, name: str | None = None, host: dict[str, Any] | None = None, **config: Any
+    ) -> str:
         options = {"network_mode": "none", **(host or {})}
         request = ContainerCreate(
             image="busybox", cmd=list(cmd) or None, host_config=HostConfig(**options), **config

@@ -25,9 +25,7 @@ async def test_output_and_exit_code_are_kept(boat: Boat) -> None:
     assert state.started_at < state.finished_at
 
 
-async def test_the_life_of_a_container_is_told_in_events(
-    boat: Boat, events: Callable[[], list[str]]
-) -> None:
+async def test_the_life_of_a_container_is_told_in_events(boat: Boat, events: Callable[[], list[str]]) -> None:
     ran = await boat.run("true", name="told")
     await boat.containers.remove(ran.id)
     assert events() == ["create", "start", "die", "destroy"]
@@ -40,7 +38,9 @@ async def test_starting_what_runs_is_not_modified(boat: Boat) -> None:
 
 
 async def test_stop_sends_the_stop_signal_and_waits(boat: Boat, events: Callable[[], list[str]]) -> None:
-    identity = await boat.start("sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.05; done", stop_signal="SIGUSR1")
+    identity = await boat.start(
+        "sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.05; done", stop_signal="SIGUSR1"
+    )
     await asyncio.sleep(0.2)
     await boat.containers.stop(identity, timeout=10)
     state = (await boat.containers.inspect(identity)).state
@@ -76,9 +76,7 @@ async def test_stop_and_start_keep_what_was_written(boat: Boat) -> None:
 
 
 async def test_volatile_begins_with_the_image_at_every_start(boat: Boat) -> None:
-    identity = await boat.create(
-        "sh", "-c", "echo x >> /written; wc -l < /written", host={"volatile": True}
-    )
+    identity = await boat.create("sh", "-c", "echo x >> /written; wc -l < /written", host={"volatile": True})
     for _ in range(2):
         waiter = boat.containers.wait(identity, EXIT)
         await boat.containers.start(identity)
@@ -154,7 +152,9 @@ async def test_of_two_that_want_one_name_one_wins(boat: Boat) -> None:
 
 async def test_of_two_that_start_it_one_is_told(boat: Boat) -> None:
     identity = await boat.create("sleep", "60")
-    results = await asyncio.gather(*(boat.containers.start(identity) for _ in range(5)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(boat.containers.start(identity) for _ in range(5)), return_exceptions=True
+    )
     assert sum(result is None for result in results) == 1
     assert sum(isinstance(result, NotModified) for result in results) == 4
 
@@ -199,9 +199,7 @@ async def test_a_client_that_attaches_before_the_start_misses_nothing(boat: Boat
     identity = await boat.create("sh", "-c", "echo first; cat", open_stdin=True, stdin_once=True)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    attachment = await boat.containers.attach(
-        identity, theirs.detach(), stdin=True, stdout=True, stderr=True
-    )
+    attachment = await boat.containers.attach(identity, theirs.detach(), stdin=True, stdout=True, stderr=True)
     waiter = boat.containers.wait(identity, EXIT)
     await boat.containers.start(identity)
     loop = asyncio.get_running_loop()
