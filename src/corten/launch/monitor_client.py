@@ -204,7 +204,10 @@ class Monitor:
         """Release the hold, if there is one; returns when exec has happened, raises StartError etc."""
         if self._hold and not self._started.done():
             self._hold = False
-            self.send((messages.START,))
+            try:
+                self.send((messages.START,))
+            except Unavailable:
+                pass  # what it said before it ended is still to be read
         await asyncio.shield(self._started)
 
     async def wait(self) -> ExitStatus:
