@@ -178,7 +178,10 @@ class Creation:
     def _full_id(self, mode: str) -> str:
         if not mode.startswith("container:") or mode == "container:":
             return mode
-        return "container:" + self._core.catalog.resolve(mode.removeprefix("container:")).id
+        try:
+            return "container:" + self._core.catalog.resolve(mode.removeprefix("container:")).id
+        except NotFound as error:
+            raise InvalidArgument(error.message) from error
 
     def _check_network(self, config: ContainerConfig, host: HostConfig, request: ContainerCreate) -> None:
         mode = host.network_mode

@@ -9,7 +9,7 @@ from functools import lru_cache
 from corten.api.host_config import HostConfig
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import Capabilities, Seccomp
-from corten.runtime.capabilities import last_capability, resolve
+from corten.runtime.capabilities import NUMBERS, last_capability, resolve
 from corten.runtime.seccomp_profile import default_profile, load_profile
 
 MASKED_PATHS = (
@@ -88,6 +88,10 @@ _DEFAULT = SecurityOptions()
 def capability_sets(add: tuple[str, ...], drop: tuple[str, ...], privileged: bool) -> Capabilities:
     """Docker's: bounding, effective and permitted are the same, nothing is inheritable or ambient."""
     names = resolve(add, drop, privileged, last=_last_capability())
+    if privileged or any(name.upper() in ("ALL", "CAP_ALL") for name in add):
+        # All that this engine has: in a machine in a machine that is less than all there are.
+        own = _own_capabilities()
+        names = tuple(name for name in names if own >> NUMBERS[name] & 1)
     return Capabilities(bounding=names, effective=names, permitted=names)
 
 
@@ -97,6 +101,12 @@ def seccomp_filter(profile: str, capabilities: tuple[str, ...]) -> Seccomp:
     if profile:
         return load_profile(profile.encode(), capabilities)
     return default_profile(capabilities)
+
+
+@lru_cache(maxsize=1)
+def _own_capabilities() -> int:
+    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
+        return int(next(line for line in file if line.startswith("CapBnd:")).split()[1], 16)
 
 
 @lru_cache(maxsize=1)
