@@ -153,10 +153,10 @@ def test_sockets_of_systemd(engine: Process) -> None:
         listener.bind(str(path))
         listener.listen()
         os.set_inheritable(listener.fileno(), True)
-        # LISTEN_PID is the engine's own: a shell that becomes it knows it.
+        # LISTEN_PID is the engine's own: what becomes it knows it.
         script = f'exec 3<&{listener.fileno()}; LISTEN_PID=$$ exec "{sys.executable}" -m corten.daemon'
         process = subprocess.Popen(
-            ["sh", "-c", script],
+            [sys.executable, "-c", script, str(listener.fileno())],
             env={
                 **os.environ,
                 "CORTEN_ROOT": str(engine.directory / "root"),
