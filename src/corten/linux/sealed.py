@@ -6,6 +6,7 @@ import fcntl
 import os
 
 F_ADD_SEALS = 1033
+F_GET_SEALS = 1034
 F_SEAL_ALL = 0x0F  # seal, shrink, grow, write
 
 
@@ -19,3 +20,11 @@ def sealed_copy(name: str, source: int) -> int:
     os.fchmod(fd, 0o555)
     fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_ALL)
     return fd
+
+
+def is_sealed(fd: int) -> bool:
+    """Is `fd` a memory file that nobody can write to?"""
+    try:
+        return fcntl.fcntl(fd, F_GET_SEALS) & F_SEAL_ALL == F_SEAL_ALL
+    except OSError:
+        return False

@@ -79,6 +79,11 @@ def libc(name: str, *argtypes: Any, blocking: bool = False) -> Call:
     return function
 
 
+def address(name: str) -> int | None:
+    """Where libc's function `name` is, for calls that libc itself makes."""
+    return ctypes.cast(_libc[name], ctypes.c_void_p).value
+
+
 def raw(name: str, *argtypes: Any, blocking: bool = False) -> Call:
     """System call `name` by number; the result still lacks the number: call it as `call(NUMBER[name], ...)`."""
     function = (_libc_blocking if blocking else _libc)["syscall"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 
-from corten.linux.syscall import failure, libc
+from corten.linux.syscall import address, failure, libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ try:
     _clone = libc("clone", _void_p, _void_p, _int, _void_p, _void_p)
     _getcontext = libc("getcontext", _void_p)
     _makecontext = libc("makecontext", _void_p, _void_p, _int, _void_p, _void_p, _void_p)
-    _setcontext = ctypes.cast(libc("setcontext"), _void_p).value
-    _execve = ctypes.cast(libc("execve"), _void_p).value
-    _exit = ctypes.cast(libc("_exit"), _void_p).value
+    _setcontext = address("setcontext")
+    _execve = address("execve")
+    _exit = address("_exit")
     AVAILABLE = True
 except AttributeError:  # musl has no contexts
     AVAILABLE = False
@@ -85,7 +85,7 @@ class Shared:
         stacks = self._base + 4 * _CONTEXT
         stack = stacks if index == 0 else stacks + _RUN_STACK + (index - 1) * _SMALL_STACK
         # struct ucontext { unsigned long uc_flags; ucontext *uc_link; stack_t { void *sp; int flags; size_t size } }
-        head = (ctypes.c_uint64 * 5).from_address(address)
+        head = (ctypes.c_uint64 * 5).fromaddress(address)
         head[1] = 0 if link is None else self._base + link * _CONTEXT
         head[2] = stack
         head[4] = _RUN_STACK if index == 0 else _SMALL_STACK

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from _socket import MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET, socket
 
 from corten.errors import CortenError, StartError
 from corten.linux import prctl as p
@@ -131,7 +131,14 @@ def run(child: Child, plan: Plan, entry: Entry | None) -> None:
 
 def report(child: Child, error: CortenError) -> None:
     """Tell the parent why there will be no exec."""
-    os.write(child.channel, ERROR + marshal.dumps((type(error).__name__, error.message)))
+    handle = socket(fileno=child.channel)
+    try:
+        handle.send(ERROR + marshal.dumps((type(error).__name__, error.message)), MSG_NOSIGNAL)
+    except OSError:
+        # Whoever made this process has left (create and start are two commands): stderr is what remains.
+        os.write(2, error.message.encode() + b"\n")
+    finally:
+        handle.detach()
 
 
 def report_exec(child: Child, number: int) -> None:

@@ -1,0 +1,1 @@
+"""The command `corten-runtime`: runc's command line. One module per verb, imported when it is asked for."""

@@ -1,0 +1,111 @@
+"""Wait for a container in the foreground: signals go to it, a terminal is copied to and fro."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from corten.linux.terminal import set_size
+
+if TYPE_CHECKING:
+    from corten.runtime.execute import Spawned
+
+_NOT_FORWARDED = {
+    signal.SIGCHLD,
+    signal.SIGURG,
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    signal.SIGPIPE,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGABRT,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+}
+
+
+def wait(spawned: Spawned) -> int:
+    """The exit status of the process: its own, or 128 + the signal that ended it."""
+    pid = spawned.pid
+    console = spawned.console
+
+    def forward(number: int, _frame: object) -> None:
+        if number == signal.SIGWINCH and console is not None:
+            _copy_size(console)
+            return
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+    for number in signal.valid_signals() - _NOT_FORWARDED:
+        if int(number) < 32:
+            signal.signal(number, forward)
+    if console is not None:
+        _relay(spawned, console)
+    status = os.waitpid(pid, 0)[1]
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _copy_size(console: int) -> None:
+    try:
+        size = os.get_terminal_size(0)
+    except OSError:
+        return
+    set_size(console, size.lines, size.columns)
+
+
+def _relay(spawned: Spawned, console: int) -> None:
+    """Copy between our terminal and the container's until the container is gone."""
+    import termios
+    import tty
+
+    saved = None
+    if os.isatty(0):
+        saved = termios.tcgetattr(0)
+        tty.setraw(0)
+        _copy_size(console)
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    poll.register(console, select.POLLIN)
+    poll.register(spawned.pidfd, select.POLLIN)
+    try:
+        ended = False
+        while True:
+            events = dict(poll.poll(50 if ended else None))
+            if console in events:
+                try:
+                    data = os.read(console, 65536)
+                except OSError:
+                    data = b""
+                if not data:
+                    return
+                _write_all(1, data)
+            elif ended:
+                return
+            if 0 in events:
+                data = os.read(0, 65536)
+                if data:
+                    _write_all(console, data)
+                else:
+                    os.write(console, b"\x04")
+                    poll.unregister(0)
+            if spawned.pidfd in events:
+                ended = True
+                poll.unregister(spawned.pidfd)
+    finally:
+        if saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        sys.stdout.flush()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

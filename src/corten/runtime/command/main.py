@@ -1,0 +1,151 @@
+"""Entry point: global options, then the verb's module."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from corten.errors import CortenError, InvalidArgument, Unsupported
+from corten.runtime.command.options import Options
+
+VERBS = {
+    "checkpoint": "unsupported",
+    "create": "create",
+    "delete": "delete",
+    "events": "events",
+    "exec": "execute",
+    "features": "features",
+    "kill": "kill",
+    "list": "list_containers",
+    "pause": "pause",
+    "ps": "processes",
+    "restore": "unsupported",
+    "resume": "pause",
+    "run": "create",
+    "spec": "spec",
+    "start": "start",
+    "state": "state",
+    "update": "update",
+}
+OPTIONS = Options(
+    "[--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND [ARGUMENTS]",
+    values={"root": "", "log": "", "log-format": "", "rootless": "", "criu": ""},
+    flags={"debug": "", "systemd-cgroup": "", "help": "h", "version": "v"},
+)
+HELP = """\
+corten-runtime: an OCI container runtime with runc's command line
+
+usage: corten-runtime [OPTIONS] COMMAND [ARGUMENTS]
+
+commands:
+  create     make a container from a bundle; it waits for `start`
+  start      run the command of a created container
+  run        create and start
+  exec       run one more process in a container
+  state      print a container's state (JSON)
+  list       list the containers
+  ps         list a container's processes
+  kill       send a signal to a container
+  delete     remove a container that has stopped
+  pause      freeze a container's processes
+  resume     go on with them
+  update     change a container's limits
+  events     print a container's statistics
+  spec       write a config.json to begin with
+  features   print what this runtime can do (JSON)
+
+options:
+  --root DIR          where states are kept (default: $XDG_RUNTIME_DIR/corten-runtime or /run/corten-runtime)
+  --log FILE          write errors there as well
+  --log-format FORMAT text or json
+  --debug             say more
+  --rootless BOOL     accepted; whether limits can be kept is found out
+
+example:
+  corten-runtime run --bundle /tmp/bundle first
+"""
+
+
+class Context:
+    """What the global options say."""
+
+    def __init__(self, root: str, log: str, log_format: str, verb: str) -> None:
+        self.root = root
+        self.log = log
+        self.log_format = log_format
+        self.verb = verb
+
+    def tell(self, level: str, message: str) -> None:
+        """One line to standard error, and one to the log."""
+        sys.stderr.write(f"corten-runtime: {message}\n")
+        if not self.log:
+            return
+        import json
+        import time
+
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.log_format == "json":
+            line = json.dumps({"level": level, "msg": message, "time": stamp})
+        else:
+            line = f'time="{stamp}" level={level} msg={json.dumps(message)}'
+        try:
+            with open(self.log, "a") as file:  # noqa: PTH123
+                file.write(line + "\n")
+        except OSError as error:
+            sys.stderr.write(f"corten-runtime: cannot write the log {self.log}: {error.strerror}\n")
+
+
+def default_root() -> str:
+    """Where states are kept when --root does not say."""
+    if os.geteuid() == 0:
+        return "/run/corten-runtime"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return f"{runtime}/corten-runtime" if runtime else f"/tmp/corten-runtime-{os.geteuid()}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    context = Context("", "", "text", "")
+    try:
+        parsed, rest = OPTIONS.parse_leading(sys.argv[1:] if arguments is None else arguments)
+        context = Context(
+            parsed.values.get("root") or default_root(),
+            parsed.values.get("log", ""),
+            parsed.values.get("log-format", "text"),
+            rest[0] if rest else "",
+        )
+        if "version" in parsed.flags:
+            return _version()
+        if "help" in parsed.flags or not rest or rest[0] in ("help", "--help", "-h"):
+            sys.stdout.write(HELP)
+            return 0
+        if "systemd-cgroup" in parsed.flags:
+            raise Unsupported("--systemd-cgroup is not implemented: use the cgroupfs driver")
+        if rest[0] not in VERBS:
+            raise InvalidArgument(f"there is no command {rest[0]!r}; see corten-runtime --help")
+        module = __import__(f"corten.runtime.command.{VERBS[rest[0]]}", fromlist=["run"])
+        status: int = module.run(context, rest[1:])
+        sys.stdout.flush()
+        return status
+    except CortenError as error:
+        context.tell("error", error.message)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        where = f": {error.filename}" if error.filename is not None else ""
+        context.tell("error", f"{context.verb}: {error.strerror}{where}")
+    return 1
+
+
+def _version() -> int:
+    from corten import __version__
+    from corten.oci.runtime_spec import VERSION
+
+    sys.stdout.write(f"corten-runtime version {__version__}\nspec: {VERSION}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
