@@ -84,6 +84,19 @@ def delegated_cgroup() -> Path | None:
     return base if controllers else None
 
 
+def delegated_controllers() -> list[str]:
+    """The controllers that could be handed on to containers, without changing anything."""
+    own = own_cgroup()
+    if own is None:
+        return []
+    # An engine gets a scope of its own beside this process, below the user's service manager.
+    manager = _UNIFIED / f"user.slice/user-{os.getuid()}.slice/user@{os.getuid()}.service"
+    for directory in (own, own.parent, manager):
+        if _divisible(directory):
+            return (directory / "cgroup.controllers").read_text().split()
+    return []
+
+
 def _divisible(directory: Path) -> bool:
     """Whether children can be made there and processes moved within (not the root cgroup, which is
     nobody's).

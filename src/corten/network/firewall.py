@@ -102,7 +102,14 @@ class Firewall:
 
 
 class FirewallError(Unsupported):
-    """nft refused a transaction."""
+    """nft refused a transaction; `reason` is nft's own sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot set up the network bridge: nft refused the rules ({reason}); the kernel needs nf_tables"
+            " with nat, masquerade and fib; `corten doctor` says what is missing"
+        )
+        self.reason = reason
 
 
 def run_nft(text: str, *options: str) -> str:
@@ -121,11 +128,7 @@ def run_nft(text: str, *options: str) -> str:
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if "rror" in line), done.stderr.strip())
         reason = reason.partition("rror: ")[2] or reason
-        raise FirewallError(
-            f"cannot set up the network bridge: nft refused the rules ({reason or done.returncode});"
-            " the kernel"
-            " needs nf_tables with nat, masquerade and fib; `corten doctor` says what is missing"
-        )
+        raise FirewallError(reason or f"exit code {done.returncode}")
     return done.stdout
 
 

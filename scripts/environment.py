@@ -1,0 +1,145 @@
+"""The checkout's own Python environment, made with nothing but python3: what `./try` and `./test` begin with.
+
+No pip, no ensurepip, no compiler and no root are needed: an empty virtual environment, then pip from its
+wheel (whose digest is written here, so that not even the host's certificates have to be right), then Corten
+with its dependencies. PIP_* variables count as always.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import html
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = CHECKOUT / ".venv"
+PYTHON = ENVIRONMENT / "bin" / "python"
+VERSIONS = ((3, 11), (3, 13))
+PIP_WHEEL = "pip-26.3-py3-none-any.whl"
+PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+INDEX = "https://pypi.org/simple"
+
+
+class SetupError(Exception):
+    """The environment could not be made; the message says why and what to do."""
+
+
+def ensure(*, dev: bool, say: bool = True) -> Path:
+    """Makes the environment unless it is there already; returns its interpreter. SetupError."""
+    if not VERSIONS[0] <= sys.version_info[:2] <= VERSIONS[1]:
+        raise SetupError(
+            f"Corten needs Python 3.11 to 3.13, and this is {sys.version.split()[0]}:"
+            " run it with another interpreter, such as `python3.12 ./try`"
+        )
+    stamp = _stamp(dev)
+    if _is_ready(stamp, dev):
+        return PYTHON
+    if not os.access(CHECKOUT, os.W_OK):
+        raise SetupError(f"cannot write to {CHECKOUT}: take a checkout of your own, and try again there")
+    with (CHECKOUT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            if not _is_ready(stamp, dev):
+                _make(dev=dev, say=say)
+                (ENVIRONMENT / f"ready-{stamp}").touch()
+        finally:
+            (CHECKOUT / ".venv.lock").unlink(missing_ok=True)
+    return PYTHON
+
+
+def _stamp(dev: bool) -> str:
+    """Names what the environment was made from: another pyproject.toml or another Python makes it stale."""
+    made_from = (CHECKOUT / "pyproject.toml").read_bytes() + sys.version.encode() + str(CHECKOUT).encode()
+    return ("dev-" if dev else "") + hashlib.sha256(made_from).hexdigest()[:16]
+
+
+def _is_ready(stamp: str, dev: bool) -> bool:
+    return PYTHON.exists() and any(
+        (ENVIRONMENT / f"ready-{name}").exists() for name in {stamp, stamp if dev else f"dev-{stamp}"}
+    )
+
+
+def _make(*, dev: bool, say: bool) -> None:
+    where = ENVIRONMENT.relative_to(CHECKOUT)
+    if say:
+        print(f"Setting up Corten in {where} (only this directory is touched) ...", flush=True)
+    if not _runs(PYTHON):
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        _call(
+            [sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT)],
+            "make a virtual environment: on Debian and Ubuntu `apt-get install python3-venv` brings"
+            " what is missing",
+        )
+    with tempfile.TemporaryDirectory(prefix="corten-setup-") as scratch:
+        pip = [str(PYTHON), "-m", "pip"]
+        if not _runs(PYTHON, "-m", "pip", "install", "--help", needs="--group"):
+            pip = [str(PYTHON), str(_pip_wheel(Path(scratch)) / "pip")]
+        arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--editable", "."]
+        if dev:
+            arguments += ["--group", "dev"]
+        _call([*pip, *arguments], "install Corten's dependencies: is there a way to a Python package index?")
+
+
+def _runs(*command: object, needs: str = "") -> bool:
+    try:
+        done = subprocess.run(
+            [str(word) for word in command] + ([] if needs else ["-c", ""]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return False
+    return done.returncode == 0 and needs in done.stdout
+
+
+def _call(command: list[str], what: str) -> None:
+    environment = dict(os.environ, PIP_ROOT_USER_ACTION=os.environ.get("PIP_ROOT_USER_ACTION", "ignore"))
+    if subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode:
+        raise SetupError(f"cannot {what}")
+
+
+def _pip_wheel(directory: Path) -> Path:
+    """pip's wheel, from the package index that PIP_INDEX_URL names, or from PyPI."""
+    index = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/") + "/pip/"
+    page = _fetch(index).decode(errors="replace")
+    link = re.search(r'href="([^"]*/' + re.escape(PIP_WHEEL) + r')[#"]', page)
+    if link is None:
+        raise SetupError(f"cannot find {PIP_WHEEL} at {index}")
+    data = _fetch(urllib.parse.urljoin(index, html.unescape(link.group(1))))
+    if hashlib.sha256(data).hexdigest() != PIP_SHA256:
+        raise SetupError(f"{PIP_WHEEL} from {index} is not what it should be: its SHA-256 differs")
+    wheel = directory / PIP_WHEEL
+    wheel.write_bytes(data)
+    return wheel
+
+
+def _fetch(url: str) -> bytes:
+    try:
+        return _get(url, None)
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise SetupError(f"cannot fetch {url}: {error.reason}") from error
+    # A host without certificates (no ca-certificates package). The digest above vouches for the only file
+    # fetched so; pip brings certificates of its own.
+    try:
+        return _get(url, ssl._create_unverified_context())
+    except urllib.error.URLError as error:
+        raise SetupError(f"cannot fetch {url}: {error.reason}") from error
+
+
+def _get(url: str, context: ssl.SSLContext | None) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "corten-setup", "Accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+        return bytes(answer.read())
