@@ -85,7 +85,7 @@ class Shared:
         stacks = self._base + 4 * _CONTEXT
         stack = stacks if index == 0 else stacks + _RUN_STACK + (index - 1) * _SMALL_STACK
         # struct ucontext { unsigned long uc_flags; ucontext *uc_link; stack_t { void *sp; int flags; size_t size } }
-        head = (ctypes.c_uint64 * 5).fromaddress(address)
+        head = (ctypes.c_uint64 * 5).from_address(address)
         head[1] = 0 if link is None else self._base + link * _CONTEXT
         head[2] = stack
         head[4] = _RUN_STACK if index == 0 else _SMALL_STACK

@@ -59,7 +59,7 @@ class Container:
         if os.path.exists(self.fifo):
             return "created"
         group = self.cgroup()
-        if group is not None and group.frozen():
+        if group is not None and group.frozen:
             return "paused"
         return "running"
 

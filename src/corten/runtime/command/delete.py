@@ -66,7 +66,7 @@ def _end(container: Container) -> None:
         if process_start(record.pid) != record.pid_start:
             return
         group = container.cgroup()
-        if group is not None and group.frozen():
+        if group is not None and group.frozen:
             group.thaw()
         pidfd_send_signal(pidfd, 9)
     except ProcessLookupError:

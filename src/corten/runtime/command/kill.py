@@ -45,7 +45,7 @@ def run(context: Context, arguments: list[str]) -> int:
     if number == signal.SIGKILL:
         # A frozen process of a v1 cgroup takes SIGKILL only when it is thawed.
         group = container.cgroup()
-        if group is not None and group.frozen():
+        if group is not None and group.frozen:
             group.thaw()
     return 0
 
