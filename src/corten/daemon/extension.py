@@ -10,7 +10,6 @@ from corten.api.exec import ExecCreate
 from corten.daemon.call import Call
 from corten.daemon.execs import run_with_stdio
 from corten.daemon.routing import Routes
-from corten.engine import doctor as engine_doctor
 from corten.errors import InvalidArgument
 
 routes = Routes()
@@ -19,7 +18,9 @@ routes = Routes()
 @routes.get("/corten/doctor")
 async def doctor(call: Call) -> web.StreamResponse:
     """[{"name", "ok", "detail", "remedy", "fatal"}, …]"""
-    return call.json(await asyncio.to_thread(engine_doctor.checks))
+    from corten.engine.doctor import checks
+
+    return call.json(await asyncio.to_thread(checks))
 
 
 @routes.post("/corten/bootstrap")

@@ -123,7 +123,7 @@ class EngineProcess:
                 raise RuntimeError(f"the engine did not start:\n{self.log.read_text()}")
 
     def stop(self) -> None:
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             assert self.process.wait(30) == 0, self.log.read_text()
             self.process = None
