@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Ingest:
-    """A file under ingest/ that becomes a blob by `commit`; without it, leaving the context removes the file."""
+    """A file under ingest/ that becomes a blob by `commit`; without it, leaving the context removes the
+    file."""
 
     def __init__(
         self,

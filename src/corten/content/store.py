@@ -150,10 +150,11 @@ class ContentStore:
         algorithm: str = "sha256",
         lease: Lease | None = None,
     ) -> Ingest:
-        """A new blob being written: `with store.writer(digest, size=n) as ingest: ingest.write(…); ingest.commit()`.
+        """A new blob being written: `with store.writer(digest, size=n) as ingest: ingest.write(…);
+        ingest.commit()`.
 
-        `commit` raises IntegrityError when digest or size differ from what was expected. With a lease the blob is
-        pinned before it gets its name.
+        `commit` raises IntegrityError when digest or size differ from what was expected. With a lease the
+        blob is pinned before it gets its name.
         """
         if expected is not None:
             algorithm = algorithm_of(expected)
@@ -217,7 +218,8 @@ class ContentStore:
         return msgspec.json.decode((self.root / "index.json").read_bytes(), type=Index)
 
     def recover(self) -> int:
-        """Removes what a killed engine left half-written; returns how many files. Call before anything is written."""
+        """Removes what a killed engine left half-written; returns how many files. Call before anything is
+        written."""
         removed = 0
         for leftover in self._ingest.iterdir():
             with contextlib.suppress(FileNotFoundError):

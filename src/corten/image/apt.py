@@ -1,6 +1,8 @@
-"""Fetching the distribution's own packages as any user: apt with private lists and caches, its signatures checked.
+"""Fetching the distribution's own packages as any user: apt with private lists and caches, its signatures
+checked.
 
-The host's sources and keys are read, nothing of the host is written; an empty /var/lib/apt/lists does not matter.
+The host's sources and keys are read, nothing of the host is written; an empty /var/lib/apt/lists does not
+matter.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ class PrivateApt:
             "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
         }
         options = [f"-o{key}={value}" for key, value in values.items()]
-        # Hooks of the host (docker-clean, appstream…) act on the host's directories: they are not ours to run.
+        # Hooks of the host (docker-clean, appstream…) act on the host's directories: they are not ours to
+        # run.
         return [*options, "-o#clear=APT::Update::Post-Invoke", "-o#clear=APT::Update::Post-Invoke-Success"]
 
     def _run(self, command: list[str], *, cwd: Path | None = None, tolerate: Sequence[int] = ()) -> None:

@@ -1,7 +1,8 @@
 """Reading image archives: docker-archive (old and new layouts), OCI archive and OCI layout directory.
 
-The stream is read once, front to back. Its manifest may stand at its end, so every file becomes a blob as it comes
-(small ones wait in memory), and what looks like a layer begins to be unpacked while the next one is read.
+The stream is read once, front to back. Its manifest may stand at its end, so every file becomes a blob as
+it comes (small ones wait in memory), and what looks like a layer begins to be unpacked while the next one
+is read.
 """
 
 from __future__ import annotations

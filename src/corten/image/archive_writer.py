@@ -1,5 +1,6 @@
-"""Saving images: a tar that is a docker-archive and an OCI layout at once (as Docker 25 and later write it), or only
-the latter. Blobs shared by several images are written once; the same images give the same bytes."""
+"""Saving images: a tar that is a docker-archive and an OCI layout at once (as Docker 25 and later write
+it), or only the latter. Blobs shared by several images are written once; the same images give the same
+bytes."""
 
 from __future__ import annotations
 

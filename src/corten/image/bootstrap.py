@@ -26,8 +26,8 @@ def bootstrap(
 ) -> Loaded:
     """Makes `busybox` (package busybox-static) or `debian` (mmdebstrap, minbase).
 
-    `name` replaces the usual names (busybox:latest; debian:SUITE and debian:latest). Slow. Unsupported says what is
-    missing on this host and the command that mends it.
+    `name` replaces the usual names (busybox:latest; debian:SUITE and debian:latest). Slow. Unsupported says
+    what is missing on this host and the command that mends it.
     """
     if what not in KINDS:
         raise InvalidArgument(f"cannot bootstrap {what!r}: expected {' or '.join(KINDS)}")
@@ -62,7 +62,12 @@ def _debian(store: ImageStore, suite: str, include: Sequence[str], name: str, re
             process,
             names=names,
             message=f"made by corten image bootstrap debian by mmdebstrap from {suite}",
-            changes=['CMD ["bash"]', _PATH, _label("title", "debian"), f"LABEL dev.corten.bootstrap=debian:{suite}"],
+            changes=[
+                'CMD ["bash"]',
+                _PATH,
+                _label("title", "debian"),
+                f"LABEL dev.corten.bootstrap=debian:{suite}",
+            ],
             created=debian_image.epoch() * 1_000_000_000,
             report=report,
         )

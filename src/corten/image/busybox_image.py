@@ -92,7 +92,8 @@ _FILES = {
 
 
 def find_binary(report: Report) -> tuple[bytes, int]:
-    """busybox-static's binary and its time in nanoseconds: the host's own, or one fetched from the distribution."""
+    """busybox-static's binary and its time in nanoseconds: the host's own, or one fetched from the
+    distribution."""
     for name in _INSTALLED:
         path = Path(name)
         if path.is_file() and is_static(data := path.read_bytes()):
@@ -127,11 +128,17 @@ def applets(binary: bytes) -> list[str]:
         program.write_bytes(binary)
         program.chmod(0o700)
         try:
-            result = subprocess.run([program, "--list-full"], capture_output=True, text=True, check=True, timeout=30)
+            result = subprocess.run(
+                [program, "--list-full"], capture_output=True, text=True, check=True, timeout=30
+            )
         except (OSError, subprocess.SubprocessError) as error:
-            raise Unsupported(f"the busybox of package {PACKAGE} does not run on this host: {error}") from error
+            raise Unsupported(
+                f"the busybox of package {PACKAGE} does not run on this host: {error}"
+            ) from error
     names = {name.strip().lstrip("/") for name in result.stdout.splitlines()}
-    return sorted(name for name in names if name and ".." not in name and name not in ("bin/busybox", "linuxrc"))
+    return sorted(
+        name for name in names if name and ".." not in name and name not in ("bin/busybox", "linuxrc")
+    )
 
 
 def root_file_system(binary: bytes, mtime_ns: int) -> Iterator[bytes]:

@@ -1,4 +1,5 @@
-"""Images that are made here: of a root file system's tar (`import`), and of a container's changes (`commit`)."""
+"""Images that are made here: of a root file system's tar (`import`), and of a container's changes
+(`commit`)."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Creator:
         return Loaded(image.id, tuple(name.familiar for name in names))
 
     def commit(self, commit: Commit, parent: Image | None, names: Sequence[Reference]) -> Image:
-        """The upper directory as a layer on top of the parent's; empty ones are layers as well, as in Docker."""
+        """The upper directory as a layer on top of the parent's; empty ones are layers as well, as in
+        Docker."""
         base = parent.config if parent is not None else ImageConfig()
         run = apply_changes(commit.config.run if commit.config is not None else base.run, commit.changes)
         with self._discarding(), self._content.lease() as lease:

@@ -1,4 +1,5 @@
-"""The debian image: minbase by mmdebstrap, streamed straight into the store, the same bytes for the same packages."""
+"""The debian image: minbase by mmdebstrap, streamed straight into the store, the same bytes for the same
+packages."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from corten.image.model import Progress, Report
 
 DEFAULT_SUITE = "bookworm"
 EPOCH = 1_700_000_000
-"""SOURCE_DATE_EPOCH, in seconds, unless the environment sets one: no file is younger, so two runs give one image."""
+"""SOURCE_DATE_EPOCH, in seconds, unless the environment sets one: no file is younger, so two runs give one
+image."""
 
 _MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
@@ -50,7 +52,8 @@ class Debootstrap:
         )
 
     def read(self, size: int, /) -> bytes:
-        """Some of the tar; raises at its end when mmdebstrap failed, so that nothing is made of half a system."""
+        """Some of the tar; raises at its end when mmdebstrap failed, so that nothing is made of half a
+        system."""
         assert self._process.stdout is not None
         data: bytes = self._process.stdout.read(size) or b""
         if not data:
@@ -98,12 +101,12 @@ def debootstrap(suite: str, include: Sequence[str], report: Report) -> Iterator[
             "--variant=minbase",
             "--format=tar",
             f"--keyring={keyring}",
-            "--aptopt=APT::Sandbox::User \"root\"",
+            '--aptopt=APT::Sandbox::User "root"',
             '--aptopt=Acquire::Languages "none"',
             '--aptopt=Acquire::Retries "3"',
-            '--dpkgopt=path-exclude=/usr/share/man/*',
-            '--dpkgopt=path-exclude=/usr/share/doc/*',
-            '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             *([f"--include={','.join(include)}"] if include else []),
             # Whatever the moment and the host leave behind, so that the same packages give the same bytes.
             '--customize-hook=rm -rf "$1"/var/log/*.log "$1"/var/log/apt/* "$1"/var/cache/ldconfig/aux-cache '

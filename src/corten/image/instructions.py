@@ -1,4 +1,5 @@
-"""The Dockerfile instructions that `import --change` and `commit --change` understand, applied to a run config."""
+"""The Dockerfile instructions that `import --change` and `commit --change` understand, applied to a run
+config."""
 
 from __future__ import annotations
 

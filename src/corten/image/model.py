@@ -12,8 +12,8 @@ from corten.oci.image_config import ImageConfig
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image for one platform. `id` is the digest of its config (`sha256:…`); `chain` and `layers` go bottom first;
-    `size` is that of the unpacked layers in bytes; times are nanoseconds since 1970."""
+    """One image for one platform. `id` is the digest of its config (`sha256:…`); `chain` and `layers` go
+    bottom first; `size` is that of the unpacked layers in bytes; times are nanoseconds since 1970."""
 
     id: str
     config: ImageConfig
@@ -92,7 +92,8 @@ class ImageSizes:
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """All images: `layers_size` is what all layers take, each counted once; `blobs_size` what the content store takes."""
+    """All images: `layers_size` is what all layers take, each counted once; `blobs_size` what the content
+    store takes."""
 
     images: tuple[ImageSizes, ...]
     layers_size: int
@@ -130,7 +131,8 @@ Filters = Mapping[str, Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What `commit` needs to know. `changes` are Dockerfile instructions; `config` replaces the parent's when given."""
+    """What `commit` needs to know. `changes` are Dockerfile instructions; `config` replaces the parent's
+    when given."""
 
     parent: str
     upper: str

@@ -1,4 +1,5 @@
-"""Making an image of blobs that are there: verify, unpack, then one row. What loads, imports and commits end in."""
+"""Making an image of blobs that are there: verify, unpack, then one row. What loads, imports and commits
+end in."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ from corten.snapshot.snapshotter import Session
 
 
 class Registrar:
-    """Owns the tables, blobs and snapshots of the images, and what keeps garbage collection off work in progress."""
+    """Owns the tables, blobs and snapshots of the images, and what keeps garbage collection off work in
+    progress."""
 
     def __init__(self, tables: Tables, content: ContentStore, snapshotter: Snapshotter) -> None:
         self.tables = tables
@@ -111,16 +113,16 @@ class Registrar:
         parent: str = "",
         report: Report = silent,
     ) -> Image:
-        """Unpacks the image whose manifest, config and layer blobs are in the store (pinned by the caller's lease) and
-        adds its row. IntegrityError when the config does not fit the layers."""
+        """Unpacks the image whose manifest, config and layer blobs are in the store (pinned by the caller's
+        lease) and adds its row. IntegrityError when the config does not fit the layers."""
         document = decode_manifest(self.content.read(manifest.digest))
         data = self.content.read(document.config.digest)
         config = decode_config(data)
         diff_ids = config.diff_ids
         if len(diff_ids) != len(document.layers):
             raise IntegrityError(
-                f"image {document.config.digest} is inconsistent: its config names {len(diff_ids)} layers, its manifest "
-                f"{len(document.layers)}"
+                f"image {document.config.digest} is inconsistent: its config names {len(diff_ids)} layers, "
+                f"its manifest {len(document.layers)}"
             )
         if algorithm_of(document.config.digest) != "sha256":
             raise IntegrityError(f"image config {document.config.digest} is not named by a sha256 digest")
@@ -171,7 +173,8 @@ class Registrar:
     # -- garbage
 
     def collect(self) -> tuple[int, list[str]]:
-        """Removes what no image row and no work in progress needs: (bytes of blobs and layers freed, chain IDs)."""
+        """Removes what no image row and no work in progress needs: (bytes of blobs and layers freed, chain
+        IDs)."""
         removed: list[str] = []
         freed = 0
         with self.lock:

@@ -1,4 +1,5 @@
-"""`rmi` and `image prune`, by Docker's rules (moby: daemon/images/image_delete.go): what may go, and what is told."""
+"""`rmi` and `image prune`, by Docker's rules (moby: daemon/images/image_delete.go): what may go, and what
+is told."""
 
 from __future__ import annotations
 
@@ -32,13 +33,13 @@ class Remover:
     def prune(self, *, all: bool, filters: Filters) -> Pruned:
         """See ImageStore.prune."""
         naming.check_filters(filters, ("dangling", "label", "label!", "until"))
-        filters = {key: list(values) for key, values in filters.items()}
-        for value in filters.pop("dangling", ()):  # type: ignore[attr-defined]
+        wanted = {key: list(values) for key, values in filters.items()}
+        for value in wanted.pop("dangling", ()):
             all = not naming.parse_bool("dangling", value)
         done: list[Removed] = []
         with self._registrar.lock:
             images = [self._registrar.image(row) for row in self._tables.images() if not row.hidden]
-            for image in naming.select(self._registrar, images, filters):
+            for image in naming.select(self._registrar, images, wanted):
                 if not all and not naming.is_dangling(image):
                     continue
                 if self._users.of_image(image.id) or (

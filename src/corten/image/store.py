@@ -66,8 +66,8 @@ class ImageStore:
         self.collect()
 
     def resolve(self, name: str) -> Image:
-        """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such image:
-        x"), InvalidArgument, Conflict for an ambiguous prefix."""
+        """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such
+        image: x"), InvalidArgument, Conflict for an ambiguous prefix."""
         return self._registrar.image(naming.find(self._registrar, name))
 
     def of_container(self, image_id: str) -> Image:
@@ -107,7 +107,8 @@ class ImageStore:
         return self.resolve(image.id)
 
     def remove(self, name: str, *, force: bool = False, prune: bool = True) -> builtins.list[Removed]:
-        """Untags or deletes, by Docker's rules; Conflict when containers or several repositories use it. Slow."""
+        """Untags or deletes, by Docker's rules; Conflict when containers or several repositories use it.
+        Slow."""
         return Remover(self._registrar, self.users).remove(name, force=force, prune=prune)
 
     def prune(self, *, all: bool = False, filters: Filters | None = None) -> Pruned:
@@ -149,7 +150,8 @@ class ImageStore:
         created: int | None = None,
         report: Report = silent,
     ) -> Loaded:
-        """Makes an image of one layer from a root file system's tar; `created` in nanoseconds since 1970. Slow."""
+        """Makes an image of one layer from a root file system's tar; `created` in nanoseconds since 1970.
+        Slow."""
         reference = _name_of(repository, tag)
         references = [
             *([reference] if reference is not None else []),

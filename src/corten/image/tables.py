@@ -1,7 +1,7 @@
 """The image tables in SQLite: images, their tags and their digests. Only statements; rules are elsewhere.
 
-Heavy work runs in threads while the engine's event loop uses its own connection: this module opens a second one to
-the same file (WAL lets both work), so that no transaction of one can swallow a statement of the other.
+Heavy work runs in threads while the engine's event loop uses its own connection: this module opens a second
+one to the same file (WAL lets both work), so that no transaction of one can swallow a statement of the other.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS image_digests (
 CREATE INDEX IF NOT EXISTS image_digests_image ON image_digests (image);
 """
 
+_DIGEST_COLUMNS = "repository, digest, image, target"
 _COLUMNS = "id, manifest, layers, config, chain, size, created, parent, last_tagged, hidden"
 
 
@@ -64,7 +65,8 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class NameRow:
-    """A row of `image_tags` or `image_digests`: `mark` is the tag or the digest, `target` a descriptor's JSON."""
+    """A row of `image_tags` or `image_digests`: `mark` is the tag or the digest, `target` a descriptor's
+    JSON."""
 
     repository: str
     mark: str
@@ -202,7 +204,7 @@ class Tables:
 
     def digests_of(self, image_id: str) -> list[NameRow]:
         """The digests of one image."""
-        sql = "SELECT repository, digest, image, target FROM image_digests WHERE image=? ORDER BY repository, digest"
+        sql = f"SELECT {_DIGEST_COLUMNS} FROM image_digests WHERE image=? ORDER BY repository, digest"
         return self._names(sql, image_id)
 
     def set_tag(self, row: NameRow, now: int) -> None:

@@ -1,4 +1,5 @@
-"""Directories that a layer uses without describing them: they look like the same directory in the layers below."""
+"""Directories that a layer uses without describing them: they look like the same directory in the layers
+below."""
 
 from __future__ import annotations
 
@@ -6,18 +7,19 @@ import os
 import stat
 from collections.abc import Sequence
 
-from corten.snapshot.overlay_marks import is_opaque
+from corten.snapshot.lookup import find_below
 
 
 def complete(root: str, implied: Sequence[bytes], lowers: Sequence[str]) -> None:
-    """Gives each of the `implied` directories beneath `root` the owner, mode, xattrs and time of the topmost one
-    below it (`lowers`, topmost first); without one, root's, 0755 and the beginning of time (deterministic)."""
+    """Gives each of the `implied` directories beneath `root` the owner, mode, xattrs and time of the
+    topmost one below it (`lowers`, topmost first); without one, root's, 0755 and the beginning of time
+    (deterministic)."""
     top = os.fsencode(root)
     below = [os.fsencode(lower) for lower in lowers]
     for path in sorted(implied, reverse=True):  # children first: their changes touch their parents' times
         target = os.path.join(top, path) if path else top
-        model = _find(path, below)
-        if model is None:
+        model = find_below(path, below)
+        if model is None or not stat.S_ISDIR(os.lstat(model).st_mode):
             os.chown(target, 0, 0)
             os.chmod(target, 0o755)
             os.utime(target, ns=(0, 0))
@@ -29,25 +31,3 @@ def complete(root: str, implied: Sequence[bytes], lowers: Sequence[str]) -> None
             if not name.startswith(("trusted.overlay.", "user.overlay.")):
                 os.setxattr(target, name, os.getxattr(model, name, follow_symlinks=False))
         os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
-
-
-def _find(path: bytes, lowers: Sequence[bytes]) -> bytes | None:
-    """The topmost directory `path` that is not hidden; links on the way are never followed."""
-    parts = path.split(b"/") if path else []
-    for lower in lowers:
-        here = lower
-        opaque = False
-        for part in parts:
-            here = here + b"/" + part
-            try:
-                status = os.lstat(here)
-            except FileNotFoundError:
-                break
-            if not stat.S_ISDIR(status.st_mode):
-                return None  # a whiteout, or a file that hides everything below
-            opaque = opaque or is_opaque(os.fsdecode(here))
-        else:
-            return here
-        if opaque:
-            return None
-    return None

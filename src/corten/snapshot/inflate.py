@@ -1,4 +1,5 @@
-"""Streams of bytes out of gzip (isal), zstd, bzip2, xz or plain data, told apart by magic and held to limits."""
+"""Streams of bytes out of gzip (isal), zstd, bzip2, xz or plain data, told apart by magic and held to
+limits."""
 
 from __future__ import annotations
 
@@ -20,6 +21,15 @@ PIECE = 1 << 20
 _MAX_OUTPUT = 2 << 20
 _MAX_WINDOW = 128 << 20
 
+_ISAL_ERROR: Any = isal_zlib.error  # its stubs have an instance
+_ERRORS: tuple[type[Exception], ...] = (
+    _ISAL_ERROR,
+    zstandard.ZstdError,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+)
+
 Read = Callable[[int], bytes]
 """Up to n bytes; b"" at the end."""
 
@@ -34,11 +44,16 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 class _Decompressor(Protocol):
     """What bz2's and lzma's decompressors have in common (gzip's is adapted to it)."""
 
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
 
 
 def compression_of(head: bytes) -> str:
@@ -102,15 +117,15 @@ class Inflater:
         """Up to `size` bytes; b"" at the end; ArchiveError for damage, truncation and bombs."""
         try:
             data = self._inner(size)
-        except (isal_zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError) as error:
+        except _ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise ArchiveError(f"the {self._what} is damaged: {self.compression} says: {error}") from error
         self.produced += len(data)
         if self.produced > self._limits.ratio_after and self.produced > self.consumed * self._limits.ratio:
             raise ArchiveError(
-                f"the {self._what} inflates more than {self._limits.ratio} times (to over {self.produced} bytes): "
-                "refused as a decompression bomb"
+                f"the {self._what} inflates more than {self._limits.ratio} times, to over "
+                f"{self.produced} bytes: refused as a decompression bomb"
             )
         if self.produced > self._limits.max_bytes:
             raise ArchiveError(
@@ -140,8 +155,8 @@ class Inflater:
 
 
 class _Zstd:
-    """zstandard's decompressobj (frame by frame) with the interface of bz2's; its output per piece is bounded by
-    feeding it little at a time: a block inflates to 128 KiB at most."""
+    """zstandard's decompressobj (frame by frame) with the interface of bz2's; its output per piece is
+    bounded by feeding it little at a time: a block inflates to 128 KiB at most."""
 
     _STEP = 4096
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes. `ratio` (inflated to compressed) counts only once `ratio_after` bytes came out: a few zeros
-    deflate 1000:1 and harm nobody."""
+    """Sizes in bytes. `ratio` (inflated to compressed) counts only once `ratio_after` bytes came out: a few
+    zeros deflate 1000:1 and harm nobody."""
 
     max_bytes: int = 256 << 30
     ratio: int = 200

@@ -1,10 +1,11 @@
-"""Layers as directories for overlayfs: unpacked in worker processes side by side, renamed into place when complete.
+"""Layers as directories for overlayfs: unpacked in worker processes side by side, renamed into place when
+complete.
 
 ::
 
     snapshots/<chain-id>/fs/           the tree, as overlay's lowerdir
-    snapshots/<chain-id>/layer.json    its sizes, and the boot in which it was made until it is known to be on disk
-    snapshots/.staging/<random>/       being unpacked, or being removed
+    snapshots/<chain-id>/layer.json    its sizes, and the boot in which it was made until it is known to be
+    on disk snapshots/.staging/<random>/       being unpacked, or being removed
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""How overlayfs writes down deletions in a layer's directory (kernel: Documentation/filesystems/overlayfs.rst).
+"""How overlayfs writes down deletions in a layer's directory (kernel:
+Documentation/filesystems/overlayfs.rst).
 
-A whiteout is a character device 0:0; where even that may not be made (user namespaces before Linux 5.8), an empty file with
-the xattr `overlay.whiteout` in a directory whose `overlay.opaque` is "x" (Linux 6.7). An opaque directory has the xattr
-`overlay.opaque` = "y". Xattrs are in `trusted.`, or in `user.` where the former may not be set (mount option userxattr).
+A whiteout is a character device 0:0; where even that may not be made (user namespaces before Linux 5.8), an
+empty file with the xattr `overlay.whiteout` in a directory whose `overlay.opaque` is "x" (Linux 6.7). An
+opaque directory has the xattr `overlay.opaque` = "y". Xattrs are in `trusted.`, or in `user.` where the
+former may not be set (mount option userxattr).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ META_PREFIX = b".wh..wh."
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """`prefix` is `trusted.overlay.` or `user.overlay.`; `device_whiteouts` says that char 0:0 can be made."""
+    """`prefix` is `trusted.overlay.` or `user.overlay.`; `device_whiteouts` says that char 0:0 can be
+    made."""
 
     prefix: str
     device_whiteouts: bool
@@ -52,15 +55,6 @@ def probe(directory: str) -> Marks:
     return Marks(prefix, devices)
 
 
-def is_whiteout(status: os.stat_result, path: str, marks: Marks) -> bool:
-    """Whether the file of this `lstat` hides one below."""
-    if stat.S_ISCHR(status.st_mode):
-        return status.st_rdev == WHITEOUT_DEVICE
-    if status.st_size == 0 and stat.S_ISREG(status.st_mode) and not marks.device_whiteouts:
-        return has_mark(path, marks.whiteout)
-    return False
-
-
 def is_opaque(path: str) -> bool:
     """Whether a directory hides what is below it."""
     for prefix in ("trusted.overlay.", "user.overlay."):
@@ -70,12 +64,3 @@ def is_opaque(path: str) -> bool:
         except OSError:
             continue
     return False
-
-
-def has_mark(path: str, name: str) -> bool:
-    """Whether the xattr is there, whatever its value."""
-    try:
-        os.getxattr(path, name, follow_symlinks=False)
-    except OSError:
-        return False
-    return True

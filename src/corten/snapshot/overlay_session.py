@@ -1,4 +1,5 @@
-"""Unpacking the layers of one image side by side: a few worker processes, each driven by a thread of its own."""
+"""Unpacking the layers of one image side by side: a few worker processes, each driven by a thread of its
+own."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ class OverlaySession:
         self._directories.clear()
 
     def _claim(self, layers: Sequence[Layer]) -> tuple[list[Layer], dict[str, threading.Event]]:
-        """All at once under one lock: whoever waits, waits for one who claimed earlier, so that no cycle can be."""
+        """All at once under one lock: whoever waits, waits for one who claimed earlier, so that no cycle
+        can be."""
         mine: list[Layer] = []
         others: dict[str, threading.Event] = {}
         with self._owner.lock:

@@ -1,4 +1,5 @@
-"""What every way of making layers mountable must do; `tests/contract/test_snapshotter.py` holds them to it."""
+"""What every way of making layers mountable must do; `tests/contract/test_snapshotter.py` holds them to
+it."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer to prepare. `blob` is the path of its (compressed or plain) tar; `verified` says that the blob's own
-    digest was checked already, so that a plain tar whose digest is `diff_id` needs no second hash."""
+    """A layer to prepare. `blob` is the path of its (compressed or plain) tar; `verified` says that the
+    blob's own digest was checked already, so that a plain tar whose digest is `diff_id` needs no second
+    hash."""
 
     chain_id: str
     diff_id: str
@@ -36,7 +38,8 @@ class Session(Protocol):
     """The work on one image's layers; ended by leaving its context."""
 
     def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
-        """Begins to work on a verified blob before its place in a chain is known; `prepare` finds it by digest."""
+        """Begins to work on a verified blob before its place in a chain is known; `prepare` finds it by
+        digest."""
         ...
 
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
@@ -45,7 +48,8 @@ class Session(Protocol):
 
 
 class Snapshotter(Protocol):
-    """Layers as read-only trees, one per chain ID. Thread-safe; two callers preparing the same layer: one wins."""
+    """Layers as read-only trees, one per chain ID. Thread-safe; two callers preparing the same layer: one
+    wins."""
 
     name: str
 
@@ -56,8 +60,8 @@ class Snapshotter(Protocol):
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
         """Makes all `layers` of one chain (bottom first) mountable; those that are so already are left alone.
 
-        Layers are unpacked side by side. Raises IntegrityError for a wrong diff ID, ArchiveError for a bad tar,
-        NoSpace; what was complete before stays, nothing half-made does.
+        Layers are unpacked side by side. Raises IntegrityError for a wrong diff ID, ArchiveError for a bad
+        tar, NoSpace; what was complete before stays, nothing half-made does.
         """
         ...
 
@@ -66,7 +70,8 @@ class Snapshotter(Protocol):
         ...
 
     def lowers(self, chain: Sequence[str]) -> tuple[str, ...]:
-        """The directories of a chain (given bottom first), topmost first, as overlay's lowerdir wants them. NotFound."""
+        """The directories of a chain (given bottom first), topmost first, as overlay's lowerdir wants them.
+        NotFound."""
         ...
 
     def usage(self, chain_id: str) -> Usage:
@@ -86,5 +91,6 @@ class Snapshotter(Protocol):
         ...
 
     def settle(self) -> None:
-        """Makes what was prepared since the last call durable on disk (may take seconds; call it when idle)."""
+        """Makes what was prepared since the last call durable on disk (may take seconds; call it when
+        idle)."""
         ...

@@ -1,4 +1,5 @@
-"""The 512-byte headers of tar: ustar, GNU and PAX (POSIX.1-2008 `pax`, and GNU tar's manual, "Basic Tar Format")."""
+"""The 512-byte headers of tar: ustar, GNU and PAX (POSIX.1-2008 `pax`, and GNU tar's manual, "Basic Tar
+Format")."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 
 
 class Entry:
-    """One member of an archive. Names are bytes as they stand; `size` is what is stored, `real_size` what the file
-    has; times in nanoseconds; `sparse` lists (offset, length) of the stored regions."""
+    """One member of an archive. Names are bytes as they stand; `size` is what is stored, `real_size` what
+    the file has; times in nanoseconds; `sparse` lists (offset, length) of the stored regions."""
 
     __slots__ = (
         "devmajor",
@@ -67,8 +68,8 @@ class Entry:
 def checksum(block: bytes) -> int:
     """The sum of the header's bytes, its checksum field taken as spaces.
 
-    The low half of Adler-32 is 1 plus the sum of the bytes modulo 65521, which 256 bytes cannot reach: two calls of
-    it give the exact sum twenty times faster than `sum`.
+    The low half of Adler-32 is 1 plus the sum of the bytes modulo 65521, which 256 bytes cannot reach: two
+    calls of it give the exact sum twenty times faster than `sum`.
     """
     total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     return total - (zlib.adler32(block[148:156]) & 0xFFFF) + 1 + 256

@@ -1,7 +1,8 @@
-"""A streaming tar reader: ustar, GNU long names, PAX with SCHILY.xattr, GNU sparse formats 0.0, 0.1, 1.0 and old.
+"""A streaming tar reader: ustar, GNU long names, PAX with SCHILY.xattr, GNU sparse formats 0.0, 0.1, 1.0
+and old.
 
-It pulls pieces of 1 MiB, parses headers where they lie, and hands data out as views of the piece: nothing is copied
-that need not be. Every number is checked before it is believed.
+It pulls pieces of 1 MiB, parses headers where they lie, and hands data out as views of the piece: nothing
+is copied that need not be. Every number is checked before it is believed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ _NO_DATA_TYPES = frozenset({h.HARD_LINK, h.SYMLINK, h.CHARACTER, h.BLOCK_DEVICE,
 
 
 class TarReader:
-    """Iterate over it for entries; between two of them, `data()` gives the current one's bytes (or is skipped).
+    """Iterate over it for entries; between two of them, `data()` gives the current one's bytes (or is
+    skipped).
 
-    `require_end` makes an archive without its end-of-archive marker an error; without it, such an archive must be
-    checked by a digest.
+    `require_end` makes an archive without its end-of-archive marker an error; without it, such an archive
+    must be checked by a digest.
     """
 
     def __init__(
@@ -231,7 +233,8 @@ class TarReader:
         elif entry.type not in _NO_DATA_TYPES:
             raise self._error(f"member {_show(entry.name)} has the unknown type {entry.type!r}")
         elif entry.size and entry.type in (h.HARD_LINK,):
-            # pax allows data behind a hard link; GNU tar and star write a size but no data unless in pax format.
+            # pax allows data behind a hard link; GNU tar and star write a size but no data unless in pax
+            # format.
             entry.size = 0
         return entry
 
@@ -319,7 +322,8 @@ class TarReader:
         self._check(entry)
 
     def _sparse_map(self, entry: Entry) -> list[int]:
-        """Format 1.0: the map stands in front of the data, decimal numbers each on a line, padded to a block."""
+        """Format 1.0: the map stands in front of the data, decimal numbers each on a line, padded to a
+        block."""
         text = self._map_block(entry)
         while b"\n" not in text:
             text += self._map_block(entry)

@@ -1,7 +1,7 @@
 """A directory tree that only its root's descriptor leads into: parents are opened component by component.
 
-No component is ever followed as a symbolic link by the kernel (O_NOFOLLOW); a link that the archive itself made is
-resolved here, beneath the root, however it is written. Names are bytes.
+No component is ever followed as a symbolic link by the kernel (O_NOFOLLOW); a link that the archive itself
+made is resolved here, beneath the root, however it is written. Names are bytes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ _MAX_LINKS = 40
 
 
 def split(name: bytes, max_component: int = 255) -> Components:
-    """The components of a member's name; ArchiveError for `..` and over-long ones. Absolute names lose their slash."""
+    """The components of a member's name; ArchiveError for `..` and over-long ones. Absolute names lose
+    their slash."""
     parts = tuple([part for part in name.split(b"/") if part and part != b"."])
     if b".." in parts:
         raise ArchiveError(f"the archive is refused: member {show(name)} leaves its directory by '..'")
     for part in parts:
         if len(part) > max_component:
             raise ArchiveError(
-                f"the archive is refused: member {show(name)} has a component of more than {max_component} bytes"
+                f"the archive is refused: member {show(name)} has a component of more than "
+                f"{max_component} bytes"
             )
     return parts
 
@@ -71,7 +73,8 @@ class Tree:
         return self._open[path]
 
     def canonical(self, path: Components, *, make: bool = True) -> Components:
-        """`path` with the links in it resolved beneath the root; the directory is open and cached afterwards."""
+        """`path` with the links in it resolved beneath the root; the directory is open and cached
+        afterwards."""
         if path in self._open or not path:
             return path
         pending = list(reversed(path))
@@ -161,7 +164,8 @@ def remove_tree(name: bytes | str, *, dir_fd: int | None = None) -> None:
 
 
 def _remove_directory(name: bytes, dir_fd: int | None) -> None:
-    """Depth first, one descriptor per level at a time; iterative, for a tree may be deeper than Python's stack."""
+    """Depth first, one descriptor per level at a time; iterative, for a tree may be deeper than Python's
+    stack."""
     top = os.open(name, _OPEN_DIRECTORY, dir_fd=dir_fd)
     stack: list[tuple[int, bytes, list[bytes]]] = [(top, name, _clear_files(top))]
     try:

@@ -1,4 +1,5 @@
-"""Unpacking a layer's tar into an overlay layer's directory: whiteouts become overlay's, links stay beneath the root."""
+"""Unpacking a layer's tar into an overlay layer's directory: whiteouts become overlay's, links stay beneath
+the root."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-from corten.errors import ArchiveError, NoSpace
+from corten.errors import ArchiveError, InvalidArgument, NoSpace
 from corten.snapshot import tar_header as h
 from corten.snapshot.limits import DEFAULT_LIMITS, Limits
 from corten.snapshot.overlay_marks import (
@@ -28,7 +29,8 @@ _MAX_NOTES = 20
 
 @dataclass(slots=True)
 class Unpacked:
-    """What an unpack found: apparent bytes and inodes, the directories that no entry described, and remarks."""
+    """What an unpack found: apparent bytes and inodes, the directories that no entry described, and
+    remarks."""
 
     size: int = 0
     inodes: int = 0
@@ -36,18 +38,33 @@ class Unpacked:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Into:
+    """Unpacking into a tree that lives (`docker cp`): below `base`, which must exist; `owner` (uid, gid)
+    replaces what the archive says; without `overwrite`, a directory never takes a file's place, nor a file a
+    directory's."""
+
+    base: Components = ()
+    owner: tuple[int, int] | None = None
+    overwrite: bool = True
+
+
 class Unpacker:
-    """Unpacks one layer beneath `root_fd`, an empty directory that nobody else writes to. Run it with umask 0."""
+    """Unpacks beneath `root_fd`: a layer into an empty directory (`marks` given; run it with umask 0), or
+    any tar into a tree that lives (`into` given): then names of whiteouts are plain names."""
 
     def __init__(
         self,
         root_fd: int,
-        marks: Marks,
+        marks: Marks | None,
         *,
+        into: Into | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._root_fd = root_fd
         self._marks = marks
+        self._into = into
+        self._base = into.base if into is not None else ()
         self._limits = limits
         self._implied: set[Components] = {()}
         self._directories: dict[Components, Entry] = {}
@@ -83,9 +100,12 @@ class Unpacker:
             self._directories[()] = entry
             return
         name = path[-1]
-        if name.startswith(WHITEOUT_PREFIX):
-            self._whiteout(path[:-1], name)
+        path = self._base + path
+        if self._marks is not None and name.startswith(WHITEOUT_PREFIX):
+            self._whiteout(path[:-1], name, self._marks)
             return
+        if self._into is not None and self._into.owner is not None:
+            entry.uid, entry.gid = self._into.owner
         if self._hidden:
             self._uncover(path[:-1])
         parent_path = self._tree.canonical(path[:-1])
@@ -120,7 +140,7 @@ class Unpacker:
                         piece = piece[written:]
                         written = os.write(fd, piece)
             self._chown(fd, entry)
-            if entry.mode & 0o7000 or entry.xattrs:
+            if entry.mode & 0o7000 or entry.xattrs or self._into is not None:
                 os.fchmod(fd, entry.mode)
                 self._xattrs(fd, entry)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -137,7 +157,7 @@ class Unpacker:
         except FileExistsError:
             status = os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
-                parent = self._replace(path)
+                parent = self._replace(path, by_directory=True)
                 os.mkdir(path[-1], 0o700, dir_fd=parent)
                 self._done.inodes += 1
         self._implied.discard(path)
@@ -152,23 +172,11 @@ class Unpacker:
         if kind == h.HARD_LINK:
             self._hard_link(path, entry)
             return
-        if kind == h.SYMLINK:
-            if not entry.linkname:
-                raise ArchiveError(
-                    f"the archive is refused: symbolic link {show(entry.name)} points to nothing"
-                )
-            make = lambda fd: os.symlink(entry.linkname, path[-1], dir_fd=fd)  # noqa: E731
-        elif kind == h.FIFO:
-            make = lambda fd: os.mkfifo(path[-1], entry.mode & 0o777, dir_fd=fd)  # noqa: E731
-        else:
-            mode = (stat.S_IFCHR if kind == h.CHARACTER else stat.S_IFBLK) | (entry.mode & 0o777)
-            device = os.makedev(entry.devmajor, entry.devminor)
-            make = lambda fd: os.mknod(path[-1], mode, device, dir_fd=fd)  # noqa: E731
         try:
             try:
-                make(parent)
+                _make_special(path[-1], parent, entry)
             except FileExistsError:
-                make(self._replace(path))
+                _make_special(path[-1], self._replace(path), entry)
         except PermissionError:
             if kind not in (h.CHARACTER, h.BLOCK_DEVICE):
                 raise
@@ -191,7 +199,9 @@ class Unpacker:
 
     def _hard_link(self, path: Components, entry: Entry) -> None:
         target = split(entry.linkname, self._limits.max_component)
-        if not target:
+        if target:
+            target = self._base + target
+        else:
             raise ArchiveError(f"the archive is refused: hard link {show(entry.name)} points to nothing")
         try:
             source = self._tree.canonical(target[:-1], make=False)
@@ -231,8 +241,10 @@ class Unpacker:
             "which the archive does not hold"
         )
 
-    def _replace(self, path: Components) -> int:
+    def _replace(self, path: Components, *, by_directory: bool = False) -> int:
         """Makes room where a duplicate name stands; returns the parent's descriptor."""
+        if self._into is not None and not self._into.overwrite:
+            self._refuse_other_kind(path, by_directory)
         self._tree.forget(path)
         size = len(path)
         for known in [known for known in self._directories if known[:size] == path]:
@@ -243,9 +255,18 @@ class Unpacker:
         remove_tree(path[-1], dir_fd=parent)
         return parent
 
+    def _refuse_other_kind(self, path: Components, by_directory: bool) -> None:
+        """Docker's noOverwriteDirNonDir, in its words."""
+        status = os.stat(path[-1], dir_fd=self._tree.directory(path[:-1]), follow_symlinks=False)
+        where = "/" + os.fsdecode(b"/".join(path))
+        if stat.S_ISDIR(status.st_mode):
+            raise InvalidArgument(f"cannot overwrite directory {where!r} with non-directory")
+        if by_directory:
+            raise InvalidArgument(f"cannot overwrite non-directory {where!r} with directory")
+
     # -- whiteouts
 
-    def _whiteout(self, parent_path: Components, name: bytes) -> None:
+    def _whiteout(self, parent_path: Components, name: bytes, marks: Marks) -> None:
         if name == OPAQUE_NAME:
             self._make_opaque(self._tree.directory(parent_path))
             return
@@ -257,12 +278,12 @@ class Unpacker:
         path = (*self._tree.canonical(parent_path), victim)
         parent = self._tree.directory(path[:-1])
         try:
-            if self._marks.device_whiteouts:
+            if marks.device_whiteouts:
                 os.mknod(victim, stat.S_IFCHR, WHITEOUT_DEVICE, dir_fd=parent)
             else:
                 os.close(os.open(victim, _CREATE, 0o000, dir_fd=parent))
-                os.setxattr(b"/proc/self/fd/%d/%s" % (parent, victim), self._marks.whiteout, b"y")
-                os.setxattr(parent, self._marks.opaque, b"x")
+                os.setxattr(b"/proc/self/fd/%d/%s" % (parent, victim), marks.whiteout, b"y")
+                os.setxattr(parent, marks.opaque, b"x")
         except FileExistsError:
             # It hides what is below, not what this same layer has: a directory then hides the one below it.
             if stat.S_ISDIR(os.stat(victim, dir_fd=parent, follow_symlinks=False).st_mode):
@@ -272,14 +293,16 @@ class Unpacker:
         self._done.inodes += 1
 
     def _uncover(self, path: Components) -> None:
-        """Where a parent was whited out by this layer, a directory takes its place that hides the one below."""
+        """Where a parent was whited out by this layer, a directory takes its place that hides the one
+        below."""
         for end in range(1, len(path) + 1):
             if path[:end] in self._hidden:
                 self._replace(path[:end])
                 self._make_opaque(self._tree.directory(path[:end]))
 
     def _make_opaque(self, fd: int) -> None:
-        os.setxattr(fd, self._marks.opaque, b"y")
+        if self._marks is not None:
+            os.setxattr(fd, self._marks.opaque, b"y")
 
     # -- metadata
 
@@ -320,6 +343,19 @@ class Unpacker:
     def _note(self, text: str) -> None:
         if len(self._done.notes) < _MAX_NOTES:
             self._done.notes.append(text)
+
+
+def _make_special(name: bytes, parent: int, entry: Entry) -> None:
+    """A symbolic link, a pipe or a device."""
+    if entry.type == h.SYMLINK:
+        if not entry.linkname:
+            raise ArchiveError(f"the archive is refused: symbolic link {show(entry.name)} points to nothing")
+        os.symlink(entry.linkname, name, dir_fd=parent)
+    elif entry.type == h.FIFO:
+        os.mkfifo(name, entry.mode & 0o777, dir_fd=parent)
+    else:
+        kind = stat.S_IFCHR if entry.type == h.CHARACTER else stat.S_IFBLK
+        os.mknod(name, kind | (entry.mode & 0o777), os.makedev(entry.devmajor, entry.devminor), dir_fd=parent)
 
 
 def _write_sparse(fd: int, entry: Entry, reader: TarReader) -> None:

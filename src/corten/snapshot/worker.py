@@ -1,7 +1,7 @@
 """The child side of a worker process: unpacks and packs layers, looks into containers. One request at a time.
 
-Requests and answers are msgpack with a 4-byte length in front, on stdin and stdout. A worker whose engine has died
-(its parent's id changes) removes what it was making and ends.
+Requests and answers are msgpack with a 4-byte length in front, on stdin and stdout. A worker whose engine
+has died (its parent's id changes) removes what it was making and ends.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -149,14 +148,14 @@ def _hashing(read: Read, update: Callable[[bytes], None]) -> Read:
 
 def _pack_upper(answer: Answer, parent: int, *, upper: str, target: str) -> dict[str, Any]:
     """Writes the layer tar of an upper directory to the new file `target`; its digest and size."""
-    from corten.snapshot.tar_writer import pack_upper
+    from corten.snapshot.tree_packer import pack_upper
 
     return _pack(target, lambda write: pack_upper(upper, write))
 
 
 def _pack_tree(answer: Answer, parent: int, *, root: str, target: str) -> dict[str, Any]:
     """Writes the tar of a whole directory to the new file `target`; its digest and size."""
-    from corten.snapshot.tar_writer import pack_directory
+    from corten.snapshot.tree_packer import pack_directory
 
     return _pack(target, lambda write: pack_directory(root, write))
 
@@ -195,4 +194,4 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

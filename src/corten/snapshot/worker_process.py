@@ -1,4 +1,5 @@
-"""The engine's side of a worker process: spawned (never forked from a process with threads), asked, and ended."""
+"""The engine's side of a worker process: spawned (never forked from a process with threads), asked, and
+ended."""
 
 from __future__ import annotations
 
