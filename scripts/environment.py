@@ -37,37 +37,40 @@ class SetupError(Exception):
 
 def ensure(*, dev: bool, say: bool = True) -> Path:
     """Makes the environment unless it is there already; returns its interpreter. SetupError."""
+    if _is_ready(dev):
+        return PYTHON
     if not VERSIONS[0] <= sys.version_info[:2] <= VERSIONS[1]:
         raise SetupError(
             f"Corten needs Python 3.11 to 3.13, and this is {sys.version.split()[0]}:"
             " run it with another interpreter, such as `python3.12 ./try`"
         )
-    stamp = _stamp(dev)
-    if _is_ready(stamp, dev):
-        return PYTHON
     if not os.access(CHECKOUT, os.W_OK):
         raise SetupError(f"cannot write to {CHECKOUT}: take a checkout of your own, and try again there")
     with (CHECKOUT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            if not _is_ready(stamp, dev):
+            if not _is_ready(dev):
                 _make(dev=dev, say=say)
-                (ENVIRONMENT / f"ready-{stamp}").touch()
+                _mark(_stamp(dev)).touch()
         finally:
             (CHECKOUT / ".venv.lock").unlink(missing_ok=True)
     return PYTHON
 
 
 def _stamp(dev: bool) -> str:
-    """Names what the environment was made from: another pyproject.toml or another Python makes it stale."""
-    made_from = (CHECKOUT / "pyproject.toml").read_bytes() + sys.version.encode() + str(CHECKOUT).encode()
+    """Names what the environment is made from: another pyproject.toml makes it stale."""
+    made_from = (CHECKOUT / "pyproject.toml").read_bytes() + str(CHECKOUT).encode()
     return ("dev-" if dev else "") + hashlib.sha256(made_from).hexdigest()[:16]
 
 
-def _is_ready(stamp: str, dev: bool) -> bool:
-    return PYTHON.exists() and any(
-        (ENVIRONMENT / f"ready-{name}").exists() for name in {stamp, stamp if dev else f"dev-{stamp}"}
-    )
+def _mark(stamp: str) -> Path:
+    """The file that says that all is there; it names the interpreter, for that may be upgraded."""
+    return ENVIRONMENT / f"ready-{stamp}-{PYTHON.resolve().name}"
+
+
+def _is_ready(dev: bool) -> bool:
+    stamps = [_stamp(True)] if dev else [_stamp(True), _stamp(False)]
+    return PYTHON.exists() and any(_mark(stamp).exists() for stamp in stamps)
 
 
 def _make(*, dev: bool, say: bool) -> None:

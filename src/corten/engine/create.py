@@ -12,6 +12,7 @@ import msgspec
 
 from corten.api.container import ContainerConfig, ContainerCreate
 from corten.api.host_config import HostConfig
+from corten.engine import rootless
 from corten.engine.core import Core
 from corten.engine.names import generate_name
 from corten.engine.record import Container, Definition, MountRecord, StateRecord
@@ -61,7 +62,8 @@ class Creation:
         host = self._settle(request.host_config, config)
         warnings = validate(config, host)
         block_io(host)
-        if core.rootless and (host.memory or host.nano_cpus or host.pids_limit) and core.layout.kind != "v2":
+        limited = host.memory or host.nano_cpus or host.pids_limit
+        if core.rootless and limited and rootless.delegated_cgroup() is None:
             warnings.append(
                 "limits of a rootless container need cgroup v2 with delegation: they are not kept here"
             )

@@ -59,7 +59,7 @@ def enter_scope() -> bool:
     return False
 
 
-def delegated_cgroup() -> Path | None:
+def divide() -> Path | None:
     """The directory under which containers' cgroups may be made, or None.
 
     This process moves into a leaf of its own (a cgroup with controllers for its children may hold no

@@ -85,7 +85,12 @@ class Launching:
         """The cgroup of the container that `spec` describes."""
         linux = spec.linux
         assert linux is not None and linux.resources is not None and linux.cgroups_path is not None
-        return compile_cgroup(linux.cgroups_path, linux.resources, layout=self._core.layout)
+        return compile_cgroup(
+            linux.cgroups_path,
+            linux.resources,
+            layout=self._core.layout,
+            best_effort=self._core.rootless,
+        )
 
     async def _send(self, container: Container, plan: Plan, *, hold: bool) -> Monitor:
         core, config = self._core, container.config

@@ -39,6 +39,7 @@ class Rootless:
 
 
 _entered: Rootless | None = None
+_delegated: Path | None = None
 
 
 def enter_if_needed(paths: Paths | None = None) -> Rootless | None:
@@ -49,7 +50,7 @@ def enter_if_needed(paths: Paths | None = None) -> Rootless | None:
     still run. Sets CORTEN_ROOT and CORTEN_RUN to the user's directories, for inside, the user is root and the
     defaults would be root's. Raises Unsupported.
     """
-    global _entered  # a fact about this process, as its uid is
+    global _entered, _delegated  # facts about this process, as its uid is
     if os.geteuid() == 0:
         return None
     paths = paths or Paths.from_environment()
@@ -60,7 +61,8 @@ def enter_if_needed(paths: Paths | None = None) -> Rootless | None:
         raise Unsupported(
             f"the run directory {paths.run} belongs to another user: set CORTEN_RUN to one of your own"
         )
-    delegation.enter_scope()
+    if delegation.enter_scope():
+        _delegated = delegation.divide()
     holder = _living_namespace(paths.run / _MEMORY, uid)
     if holder is not None:
         _join(holder)
@@ -95,7 +97,7 @@ def delegated_cgroup() -> Path | None:
     """The cgroup v2 directory that this user may divide among containers, or None: then no limit can be
     kept.
     """
-    return delegation.delegated_cgroup()
+    return _delegated
 
 
 @dataclass(frozen=True)

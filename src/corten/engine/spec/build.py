@@ -79,6 +79,7 @@ _MQUEUE_HOST = Mount(
 )
 
 _PRIVATE_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+_ROOTLESS_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def build_spec(container: Container, around: Surroundings, *, host_name: str) ->
             resources=build_resources(host, rules),
             cgroups_path=around.cgroup,
             devices=devices,
-            sysctl=_sysctls(host),
+            sysctl=_sysctls(host, rootless=around.rootless),
             seccomp=None if unfiltered else seccomp_filter(security.seccomp, capabilities or ()),
             masked_paths=masked,
             readonly_paths=readonly,
@@ -194,12 +195,12 @@ def _paths(host: HostConfig, security: SecurityOptions) -> tuple[tuple[str, ...]
     return masked, readonly
 
 
-def _sysctls(host: HostConfig) -> dict[str, str] | None:
+def _sysctls(host: HostConfig, *, rootless: bool) -> dict[str, str] | None:
     mode = host.network_mode
     private = mode != "host" and not mode.startswith("container:")
-    if private and not host.sysctls:
-        return _PRIVATE_SYSCTLS
-    return {**(_PRIVATE_SYSCTLS if private else {}), **host.sysctls} or None
+    # In a user namespace the range may not name groups that do not exist there: Docker leaves it alone, too.
+    own = (_ROOTLESS_SYSCTLS if rootless else _PRIVATE_SYSCTLS) if private else {}
+    return {**own, **host.sysctls} if host.sysctls else own or None
 
 
 def _namespaces(host: HostConfig, around: Surroundings) -> tuple[Namespace, ...]:
