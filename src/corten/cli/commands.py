@@ -1,4 +1,5 @@
-"""Every command: its module in `corten.cli.command`, and its line in the help. Constants only: this is start-up."""
+"""Every command: its module in `corten.cli.command`, and its line in the help. Constants only: this is start-
+up."""
 
 from __future__ import annotations
 
@@ -159,7 +160,8 @@ ALIASES: dict[str, dict[str, str]] = {
 
 
 def find(name: str) -> str | None:
-    """The module of a top-level command; empty for a group of sub commands; None when there is no such command."""
+    """The module of a top-level command; empty for a group of sub commands; None when there is no such
+    command."""
     for _title, commands in GROUPS:
         for command, module, _summary in commands:
             if command == name:

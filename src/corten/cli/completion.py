@@ -1,4 +1,5 @@
-"""Completion scripts. Commands and flags are in the script; names of containers and the like are asked for."""
+"""Completion scripts. Commands and flags are in the script; names of containers and the like are asked
+for."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from corten.cli import commands
 
 # What the positional arguments of a command are: how the script asks for them.
 _CONTAINERS = (
-    "attach commit cp create-none diff exec export kill logs pause port rename restart rm start stats stop top unpause"
-    " update wait inspect container_inspect"
-).split()
+    *("attach", "commit", "cp", "diff", "export", "inspect", "container_inspect", "logs", "port", "rename"),
+    *("restart", "rm", "start", "unpause", "update", "wait"),
+)
 _RUNNING = ("attach", "exec", "kill", "pause", "stop", "top", "stats")
 _IMAGES = ("run", "create", "history", "images", "rmi", "save", "tag", "image_inspect")
 _VOLUMES = ("volume_inspect", "volume_rm")
@@ -99,7 +100,9 @@ _corten() {
     while ((index < COMP_CWORD)); do
         word=${COMP_WORDS[index]}
         if [[ $word == -* ]]; then
-            if [[ -z $command && ( $word == -H || $word == --host ) ]] || [[ -n $command && $valued == *" $word "* ]]; then
+            if [[ -z $command ]]; then
+                [[ $word == -H || $word == --host ]] && ((index++))
+            elif [[ $valued == *" $word "* ]]; then
                 ((index++))
             fi
         elif [[ -z $command ]]; then
@@ -165,20 +168,39 @@ def zsh() -> str:
         lines.append(f'        "{words}") _arguments -s {" ".join(specs)} ;;')
     lines += ["    esac", "}", ""]
     for kind, query in _QUERIES.items():
-        lines.append(f"_corten_{kind}() {{ local -a names; names=(${{(f)\"$(corten {query} 2>/dev/null)\"}}); "
-                     f"compadd -a names }}")  # fmt: skip
-    lines += ["", "_corten() {", "    local group", "    if ((CURRENT == 2)); then",
-              "        _describe command _corten_top; return", "    fi", '    case "${words[2]}" in']  # fmt: skip
+        lines += [
+            f"_corten_{kind}() {{",
+            f'    local -a names; names=(${{(f)"$(corten {query} 2>/dev/null)"}})',
+            "    compadd -a names",
+            "}",
+        ]
+    lines.append(_ZSH_HEAD)
     for group, members in commands.SUBCOMMANDS.items():
         subs = " ".join(_quoted(f"{name}:{summary}") for name, _module, summary in members)
         lines += [
             f"        {group})",
-            f"            if ((CURRENT == 3)); then local -a subs; subs=({subs}); _describe command subs; return; fi",
+            f"            subs=({subs})",
+            "            if ((CURRENT == 3)); then _describe command subs; return; fi",
             '            group="${words[2]} "; shift words; ((CURRENT--)) ;;',
         ]
-    lines += ["    esac", '    local command="${group}${words[2]}"', "    shift words; ((CURRENT--))",
-              '    _corten_arguments "$command"', "}", "", '_corten "$@"', ""]  # fmt: skip
+    lines.append(_ZSH_TAIL)
     return "\n".join(lines)
+
+
+_ZSH_HEAD = """
+_corten() {
+    local group
+    local -a subs
+    if ((CURRENT == 2)); then _describe command _corten_top; return; fi
+    case "${words[2]}" in"""
+_ZSH_TAIL = """    esac
+    local command="${group}${words[2]}"
+    shift words; ((CURRENT--))
+    _corten_arguments "$command"
+}
+
+_corten "$@"
+"""
 
 
 def fish() -> str:

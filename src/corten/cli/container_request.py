@@ -138,7 +138,8 @@ def read_lines(path: str, flag: str) -> list[str]:
 
 
 def environment(items: list[str], files: list[str]) -> list[str]:
-    """Variables of files first, then of the command line; a bare name takes the caller's value, if it has one."""
+    """Variables of files first, then of the command line; a bare name takes the caller's value, if it has
+    one."""
     given = [line for path in files for line in read_lines(path, "--env-file")] + items
     result = []
     for item in given:
@@ -332,7 +333,8 @@ def restart_policy(text: str) -> dict[str, Json]:
 
 
 def _security(item: str, host: dict[str, Json]) -> None:
-    """The engine may be on another machine: a seccomp profile goes along as text. systempaths is a client's word."""
+    """The engine may be on another machine: a seccomp profile goes along as text. systempaths is a client's
+    word."""
     key, separator, value = item.partition("=")
     if not separator and key != "no-new-privileges":
         key, separator, value = item.partition(":")  # the old syntax

@@ -1,4 +1,5 @@
-"""One operation on each of several objects: what works is printed, what fails is told, and the exit code says so."""
+"""One operation on each of several objects: what works is printed, what fails is told, and the exit code says
+so."""
 
 from __future__ import annotations
 

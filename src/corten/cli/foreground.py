@@ -18,7 +18,8 @@ DEFAULT_KEYS = "ctrl-p,ctrl-q"
 
 
 def announce_wait(session: Session, container: str, removed: bool) -> Response:
-    """Asks for the exit status before the start, so that none is missed; the answer's body comes at the end."""
+    """Asks for the exit status before the start, so that none is missed; the answer's body comes at the
+    end."""
     condition = "removed" if removed else "next-exit"
     return session.transport.request("POST", f"/containers/{container}/wait", query={"condition": condition})
 
@@ -66,7 +67,8 @@ def run_attached(
     logs: bool = False,
     wait: bool = True,
 ) -> int:
-    """Attaches, starts (unless it runs), copies until the end, and returns the exit code; 0 after a detach."""
+    """Attaches, starts (unless it runs), copies until the end, and returns the exit code; 0 after a
+    detach."""
     query = {"stream": "1"}
     for name, wanted in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr), ("logs", logs)):
         if wanted:

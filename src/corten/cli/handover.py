@@ -1,6 +1,8 @@
-"""Hands the command's own stdin, stdout and stderr to the container: no byte passes the engine or this process.
+"""Hands the command's own stdin, stdout and stderr to the container: no byte passes the engine or this
+process.
 
-Only for what is no terminal. A container that holds the caller's terminal could read what is typed there, even
+Only for what is no terminal. A container that holds the caller's terminal could read what is typed there,
+even
 after the command has ended; so in place of a terminal it gets a pipe, and this process copies.
 """
 

@@ -1,4 +1,5 @@
-"""`inspect`: everything about objects as JSON, or by a template; what is missing is told, the rest still shown."""
+"""`inspect`: everything about objects as JSON, or by a template; what is missing is told, the rest still
+shown."""
 
 from __future__ import annotations
 

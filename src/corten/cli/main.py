@@ -28,10 +28,9 @@ GLOBAL_OPTIONS: tuple[options.Option, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `corten` with the arguments after its name (default: sys.argv's); returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
-    name = "corten"
     try:
         try:
-            name, code = _dispatch(tokens)
+            code = _dispatch(tokens)
             sys.stdout.flush()
             return code
         except options.UsageError as error:
@@ -52,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """What the `corten` script calls: runs the command and ends the process, without taking the interpreter apart."""
+    """What the `corten` script calls: runs the command and ends the process, without taking the interpreter
+    apart."""
     code = 1
     try:
         code = main()
@@ -77,11 +77,11 @@ def _words(tokens: Sequence[str]) -> str:
     return f"{words[0]} "
 
 
-def _dispatch(tokens: list[str]) -> tuple[str, int]:
+def _dispatch(tokens: list[str]) -> int:
     try:
         globals_ = options.parse(tokens, GLOBAL_OPTIONS, interspersed=False)
     except options.HelpWanted:
-        return "help", _help([])
+        return _help([])
     if globals_.has("host"):
         os.environ["CORTEN_HOST"] = globals_.text("host")
     if globals_.on("debug"):
@@ -91,16 +91,16 @@ def _dispatch(tokens: list[str]) -> tuple[str, int]:
         from corten import __version__
 
         print(f"corten {__version__}")
-        return "version", 0
+        return 0
     if not rest or rest[0] == "help":
-        return "help", _help(rest[1:])
+        return _help(rest[1:])
     name, rest = rest[0], rest[1:]
     module = commands.find(name)
     if module is None:
         raise options.UsageError(f"{name!r} is not a corten command{_near(name, _all_commands())}")
     if module:
-        return name, run_command(module, rest, [name])
-    return name, _group(name, rest)
+        return run_command(module, rest, [name])
+    return _group(name, rest)
 
 
 def _group(name: str, rest: list[str]) -> int:
@@ -162,7 +162,8 @@ def _near(word: str, known: list[str]) -> str:
 
 
 def _report(error: CortenError, tokens: Sequence[str]) -> int:
-    """One sentence on stderr and the exit code of the error's class; run and exec have Docker's 125 to 127."""
+    """One sentence on stderr and the exit code of the error's class; run and exec have Docker's 125 to
+    127."""
     if os.environ.get("CORTEN_DEBUG"):
         import traceback
 

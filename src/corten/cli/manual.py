@@ -88,7 +88,7 @@ def _overview(style: Style) -> list[str]:
         style.heading("Examples:"),
         f"  corten image bootstrap busybox       {style.dim('# a base image, without internet')}",
         f"  corten run --rm -it busybox          {style.dim('# a shell in a container')}",
-        f"  corten run -d --name web -p 8080:80 -v site:/www busybox httpd -f -h /www",
+        "  corten run -d --name web -p 8080:80 -v site:/www busybox httpd -f -h /www",
         "",
         "'corten COMMAND --help' tells more about a command. 'corten doctor' checks this host.",
     ]
@@ -107,7 +107,8 @@ def _group(name: str, style: Style) -> list[str]:
 
 
 def _as_called(text: str, words: Sequence[str]) -> str:
-    """An example or usage line of a module that serves two names (`ps` and `container ls`), under this name."""
+    """An example or usage line of a module that serves two names (`ps` and `container ls`), under this
+    name."""
     parts = text.split(" ")
     if parts[0] != "corten" or parts[1 : 1 + len(words)] == list(words):
         return text

@@ -103,10 +103,10 @@ def _set(mount: dict[str, Json], kind: str, key: str, value: str, text: str) -> 
         mount["ReadOnly"] = _switch(value, text)
     elif key == "consistency":
         mount["Consistency"] = value
-    elif kind == "bind" and _set_bind(mount.setdefault("BindOptions", {}), key, value, text):
-        pass
-    elif kind == "volume" and _set_volume(mount.setdefault("VolumeOptions", {}), key, value, text):
-        pass
+    elif kind == "bind":
+        _set_bind(mount.setdefault("BindOptions", {}), key, value, text)
+    elif kind == "volume":
+        _set_volume(mount.setdefault("VolumeOptions", {}), key, value, text)
     elif kind == "tmpfs" and key in ("tmpfs-size", "tmpfs-mode"):
         options = mount.setdefault("TmpfsOptions", {})
         if key == "tmpfs-size":
@@ -118,10 +118,14 @@ def _set(mount: dict[str, Json], kind: str, key: str, value: str, text: str) -> 
     elif kind == "image" and key == "image-subpath":
         mount["ImageOptions"] = {"Subpath": value}
     else:
-        raise InvalidArgument(f"invalid mount {text!r}: {key!r} is not an option of a {kind} mount")
+        raise _unknown(text, key, kind)
 
 
-def _set_bind(options: dict[str, Json], key: str, value: str, text: str) -> bool:
+def _unknown(text: str, key: str, kind: str) -> InvalidArgument:
+    return InvalidArgument(f"invalid mount {text!r}: {key!r} is not an option of a {kind} mount")
+
+
+def _set_bind(options: dict[str, Json], key: str, value: str, text: str) -> None:
     if key == "bind-propagation":
         if value not in ("private", "rprivate", "shared", "rshared", "slave", "rslave"):
             raise InvalidArgument(f"invalid mount {text!r}: {value!r} is not a propagation")
@@ -141,11 +145,10 @@ def _set_bind(options: dict[str, Json], key: str, value: str, text: str) -> bool
     elif key == "idmap":
         options["IdMap"] = _switch(value, text)
     else:
-        return False
-    return True
+        raise _unknown(text, key, "bind")
 
 
-def _set_volume(options: dict[str, Json], key: str, value: str, text: str) -> bool:
+def _set_volume(options: dict[str, Json], key: str, value: str, text: str) -> None:
     if key == "volume-nocopy":
         options["NoCopy"] = _switch(value, text)
     elif key == "volume-subpath":
@@ -158,8 +161,7 @@ def _set_volume(options: dict[str, Json], key: str, value: str, text: str) -> bo
         config = options.setdefault("DriverConfig", {})
         config["Options"] = {k: v for k, _, v in (item.partition("=") for item in value.split("\n"))}
     else:
-        return False
-    return True
+        raise _unknown(text, key, "volume")
 
 
 def _switch(value: str, text: str) -> bool:

@@ -1,4 +1,5 @@
-"""Progress for a person: bars when stderr is a terminal and it takes longer than a second, plain lines otherwise."""
+"""Progress for a person: bars when stderr is a terminal and it takes longer than a second, plain lines
+otherwise."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ def _rich_progress() -> Any:
 def follow(answer: Response, *, quiet: bool = False, last_status: bool = False) -> int:
     """Shows the engine's stream of progress messages; an error in it is raised.
 
-    Messages with `stream`, and with `last_status` the last `status` (a new image's id), are the command's result
+    Messages with `stream`, and with `last_status` the last `status` (a new image's id), are the command's
+    result
     and go to stdout; all others go to stderr, each once.
     """
     status = ""

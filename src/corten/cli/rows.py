@@ -1,4 +1,5 @@
-"""Placeholders of `--format` from the API's objects: containers, images, networks, volumes, as Docker names them."""
+"""Placeholders of `--format` from the API's objects: containers, images, networks, volumes, as Docker names
+them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class KeySequence:
 
 
 def parse_keys(text: str) -> bytes:
-    """`ctrl-p,ctrl-q` as the bytes that a terminal sends; empty when a key is unknown (the engine complains)."""
+    """`ctrl-p,ctrl-q` as the bytes that a terminal sends; empty when a key is unknown (the engine
+    complains)."""
     keys = bytearray()
     for key in text.split(","):
         if len(key) == 1:

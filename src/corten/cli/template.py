@@ -1,7 +1,7 @@
-"""Go templates, as far as Docker's `--format` uses them: fields, pipelines, functions, if, range, with, variables.
+"""Go templates, as far as Docker's `--format` uses them: fields, pipelines, functions, if, range, with.
 
-`Template(text).render(value)`: values are what JSON gives (dict, list, str, numbers, bool, None), and callables,
-which are methods with arguments (`{{.Label "com.example"}}`). Reference: https://pkg.go.dev/text/template
+`Template(text).render(value)`: values are what JSON gives (dict, list, str, numbers, bool, None), and callables:
+these are methods with arguments (`{{.Label "com.example"}}`). Reference: https://pkg.go.dev/text/template
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from corten.errors import InvalidArgument
+from corten.cli.template_functions import FUNCTIONS, MISSING, TemplateError, to_json, to_text
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -28,18 +28,8 @@ _TOKEN = re.compile(
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
 
-class TemplateError(InvalidArgument):
-    """A template that cannot be parsed or does not fit the value."""
+__all__ = ("Template", "TemplateError", "to_json", "to_text")
 
-
-class _Missing:
-    """What a field that is not there evaluates to; false, and printed as Go prints it."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-MISSING = _Missing()
 Scope = list[tuple[str, Any]]
 Node = Callable[[Any, Scope], str]
 Expression = Callable[[Any, Scope], Any]
@@ -138,9 +128,7 @@ class Template:
                 raise self._error(f"unexpected {text[position:].strip()[:20]!r}")
             # A space before a field begins an argument of its own: `index .A .B` is not `index .A.B`.
             kind, token = match.lastgroup, match[match.lastgroup]
-            if kind == "field" and tokens and match.start("field") > position:
-                kind = "start-field"
-            elif kind == "field" and not tokens:
+            if kind == "field" and (not tokens or match.start("field") > position):
                 kind = "start-field"
             tokens.append((kind, token))
             position = match.end()
@@ -297,13 +285,9 @@ def _decide(name: str, arguments: list[Expression], value: Any, scope: Scope) ->
     result: Any = None
     for argument in arguments:
         result = argument(value, scope)
-        if _truth(result) == (name == "or"):
+        if bool(result) == (name == "or"):
             return result
     return result
-
-
-def _truth(value: Any) -> bool:
-    return bool(value)
 
 
 def _inner(nodes: list[Node], value: Any, scope: Scope) -> str:
@@ -317,7 +301,7 @@ def _if(names: list[str], condition: Expression, body: list[Node], otherwise: li
     def node(value: Any, scope: Scope) -> str:
         result = condition(value, scope)
         bound = [*scope, *((name, result) for name in names)]
-        return _inner(body if _truth(result) else otherwise, value, bound)
+        return _inner(body if bool(result) else otherwise, value, bound)
 
     return node
 
@@ -325,7 +309,7 @@ def _if(names: list[str], condition: Expression, body: list[Node], otherwise: li
 def _with(names: list[str], condition: Expression, body: list[Node], otherwise: list[Node]) -> Node:
     def node(value: Any, scope: Scope) -> str:
         result = condition(value, scope)
-        if not _truth(result):
+        if not bool(result):
             return _inner(otherwise, value, scope)
         return _inner(body, result, [*scope, *((name, result) for name in names)])
 
@@ -354,144 +338,3 @@ def _range(names: list[str], source: Expression, body: list[Node], otherwise: li
         return "".join(parts)
 
     return node
-
-
-def to_text(value: Any) -> str:
-    """A value as Go prints it with %v."""
-    if callable(value):
-        value = value()
-    if value is None or value is MISSING:
-        return "<no value>"
-    if value is True or value is False:
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e21 else repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{' '.join(_nested(item) for item in value)}]"
-    if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_nested(value[key])}' for key in sorted(value))}]"
-    return str(value)
-
-
-def _nested(value: Any) -> str:
-    return "<nil>" if value is None else to_text(value)
-
-
-def to_json(value: Any) -> str:
-    """`{{json .}}`: compact, keys of an object as they come, methods left out."""
-    import json
-
-    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if value is MISSING:
-        return None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if not callable(item)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value() if callable(value) else value
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        if value is None or value is MISSING:
-            raise ValueError("index of untyped nil")
-        if isinstance(value, dict):
-            value = value.get(key, "")
-        elif not isinstance(key, int):
-            raise ValueError(f"cannot index slice/array with {key!r}")
-        elif not 0 <= key < len(value):
-            raise ValueError(f"index out of range: {key}")
-        else:
-            value = value[key]
-    return value
-
-
-def _slice(value: Any, start: int = 0, end: int | None = None) -> Any:
-    return value[start:end]
-
-
-_PERCENT = re.compile(r"%([-+# 0]*\d*(?:\.\d+)?)([vsdqxXfgtTc%])")
-
-
-def _printf(text: str, *arguments: Any) -> str:
-    left = list(arguments)
-
-    def one(match: re.Match[str]) -> str:
-        flags, verb = match.groups()
-        if verb == "%":
-            return "%"
-        if not left:
-            return f"%!{verb}(MISSING)"
-        value = left.pop(0)
-        if verb in ("v", "s", "t"):
-            return f"%{flags}s" % to_text(value)
-        if verb == "q":
-            return f"%{flags}s" % to_json(to_text(value))
-        return str(f"%{flags}{verb}" % value)
-
-    return _PERCENT.sub(one, text)
-
-
-def _print(*arguments: Any) -> str:
-    """Go's Sprint: a space between operands when neither is a string."""
-    parts: list[str] = []
-    for number, value in enumerate(arguments):
-        if number and not isinstance(value, str) and not isinstance(arguments[number - 1], str):
-            parts.append(" ")
-        parts.append(to_text(value))
-    return "".join(parts)
-
-
-def _compare(check: Callable[[Any, Any], bool]) -> Callable[..., bool]:
-    def compare(left: Any, right: Any) -> bool:
-        return check(left() if callable(left) else left, right() if callable(right) else right)
-
-    return compare
-
-
-def _pad(text: str, left: int, right: int) -> str:
-    return f"{' ' * left}{text}{' ' * right}" if text else ""
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": to_json,
-    "upper": lambda text: to_text(text).upper(),
-    "lower": lambda text: to_text(text).lower(),
-    "title": lambda text: re.sub(r"(^|\s)(\S)", lambda m: m[1] + m[2].upper(), to_text(text)),
-    "split": lambda text, separator: to_text(text).split(separator) if separator else list(text),
-    "join": lambda items, separator: separator.join(to_text(item) for item in items or []),
-    "pad": _pad,
-    "truncate": lambda text, length: text[:length],
-    "println": lambda *items: " ".join(to_text(item) for item in items) + "\n",
-    "print": _print,
-    "printf": _printf,
-    "index": _index,
-    "slice": _slice,
-    "len": lambda value: len(value),
-    "eq": lambda left, *others: any(_equal(left, other) for other in others),
-    "ne": lambda left, right: not _equal(left, right),
-    "lt": _compare(lambda a, b: a < b),
-    "le": _compare(lambda a, b: a <= b),
-    "gt": _compare(lambda a, b: a > b),
-    "ge": _compare(lambda a, b: a >= b),
-    "and": lambda *items: items,
-    "or": lambda *items: items,
-    "not": lambda value: not _truth(value),
-    "html": lambda text: to_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
-    "urlquery": lambda text: _quote(to_text(text)),
-}
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return bool((left() if callable(left) else left) == (right() if callable(right) else right))
-
-
-def _quote(text: str) -> str:
-    from corten.client.http import quote
-
-    return quote(text).replace("%20", "+")

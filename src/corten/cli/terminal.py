@@ -48,7 +48,8 @@ def size() -> tuple[int, int] | None:
 
 
 class RawTerminal:
-    """Keys go to the container as they are typed; what the terminal was is restored, however the command ends."""
+    """Keys go to the container as they are typed; what the terminal was is restored, however the command
+    ends."""
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted and os.isatty(0)

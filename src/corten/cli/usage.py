@@ -1,4 +1,5 @@
-"""What a container uses, computed from two samples of `GET /containers/{id}/stats`, as Docker's client does."""
+"""What a container uses, computed from two samples of `GET /containers/{id}/stats`, as Docker's client
+does."""
 
 from __future__ import annotations
 
@@ -53,9 +54,8 @@ def row(reference: str, identifier: str, name: str, before: Json, sample: Json, 
     """The placeholders of one container; dashes for one that does not run."""
     shown = identifier if whole else identifier[:12]
     if sample is None or not (sample.get("cpu_stats") or {}).get("cpu_usage", {}).get("total_usage"):
-        dash = "--"
-        return {"Container": reference, "ID": shown, "Name": name, "CPUPerc": dash,
-                "MemUsage": "-- / --", "MemPerc": dash, "NetIO": dash, "BlockIO": dash, "PIDs": dash}  # fmt: skip
+        dashes = dict.fromkeys(("CPUPerc", "MemPerc", "NetIO", "BlockIO", "PIDs"), "--")
+        return {"Container": reference, "ID": shown, "Name": name, "MemUsage": "-- / --", **dashes}
     memory = sample.get("memory_stats") or {}
     used, limit = memory_used(memory), memory.get("limit") or 0
     networks = (sample.get("networks") or {}).values()

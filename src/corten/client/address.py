@@ -23,7 +23,8 @@ class Address:
 
     @property
     def stdio_path(self) -> str:
-        """The socket that takes a client's file descriptors, next to a local engine's own; empty for a remote."""
+        """The socket that takes a client's file descriptors, next to a local engine's own; empty for a
+        remote."""
         return os.path.join(os.path.dirname(self.path), "stdio.sock") if self.path else ""
 
 

@@ -1,4 +1,5 @@
-"""Starts the engine when none listens: the first command of a user does, once, however many come at a time."""
+"""Starts the engine when none listens: the first command of a user does, once, however many come at a
+time."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def _spawn_and_wait(address: Address, log_path: str) -> None:
 
 
 def _spawn(log: int, ready: int, run: str) -> int:
-    """posix_spawn, not fork: callers of the Python API have threads. The engine is its own session, in no one's way."""
+    """posix_spawn, not fork: callers of the Python API have threads. The engine is its own session, in no
+    one's way."""
     environment = dict(os.environ, CORTEN_RUN=run)
     environment[READY_FD] = str(ready)
     actions: list[tuple[object, ...]] = [
@@ -129,7 +131,8 @@ def _inheritable(fd: int) -> bool:
 
 
 def _wait(address: Address, ready: int, pid: int, log_path: str, log_start: int) -> None:
-    """The engine writes a byte when it listens, and closes the pipe by dying; the socket says the same, later."""
+    """The engine writes a byte when it listens, and closes the pipe by dying; the socket says the same,
+    later."""
     import select
 
     poller = select.poll()
@@ -148,7 +151,8 @@ def _wait(address: Address, ready: int, pid: int, log_path: str, log_start: int)
             return
     else:
         raise Unavailable(
-            f"the engine (process {pid}) did not answer within {START_TIMEOUT:.0f} seconds;{_tail(log_path, log_start)}"
+            f"the engine (process {pid}) did not answer within {START_TIMEOUT:.0f} seconds;"
+            f"{_tail(log_path, log_start)}"
         )
     raise Unavailable(f"the engine could not start;{_tail(log_path, log_start)}")
 

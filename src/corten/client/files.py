@@ -1,6 +1,7 @@
 """Tar streams of the host's files, for `cp`: packing what goes into a container, unpacking what comes out.
 
-What comes out was written by the container and may be hostile: every path is opened component by component beneath
+What comes out was written by the container and may be hostile: every path is opened component by component
+beneath
 the destination, no symbolic link is followed, and no device is made.
 """
 
@@ -18,7 +19,8 @@ PIECE = 1 << 20
 
 
 def pack(source: str, name: str, *, follow: bool = False) -> Iterator[bytes]:
-    """A tar of the file or tree at `source`, in which it is called `name` (`.` for the contents of a directory).
+    """A tar of the file or tree at `source`, in which it is called `name` (`.` for the contents of a
+    directory).
 
     `follow`: when `source` itself is a symbolic link, what it points to is packed.
     """
@@ -106,7 +108,8 @@ def unpack(
 ) -> int:
     """Unpacks a tar stream beneath `directory`; `rename` maps each member's path to one relative to it.
 
-    Returns the bytes of file content written. Raises ArchiveError for a member that would leave the directory.
+    Returns the bytes of file content written. Raises ArchiveError for a member that would leave the
+    directory.
     """
     written = 0
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -149,7 +152,8 @@ def _parent(root: int, path: str, *, make: bool = False) -> tuple[int, str]:
         except OSError as error:
             os.close(current)
             raise ArchiveError(
-                f"cannot write {path}: {part} is no directory ({error.strerror}); symbolic links are not followed"
+                f"cannot write {path}: {part} is no directory ({error.strerror});"
+                " symbolic links are not followed"
             ) from error
         os.close(current)
         current = child
@@ -232,3 +236,21 @@ def _set_attributes(parent: int, name: str, member: tarfile.TarInfo, keep_owner:
     mode = member.mode & (0o7777 if keep_owner else 0o1777)
     os.chmod(name, mode, dir_fd=parent)
     os.utime(name, (member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
+
+
+def one_file(name: str, content: bytes, mode: int) -> bytes:
+    """A tar with one file, which belongs to root."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), mode
+    return info.tobuf(tarfile.PAX_FORMAT) + content + b"\0" * (-len(content) % 512) + b"\0" * 1024
+
+
+def only_file(archive: bytes, path: str) -> bytes:
+    """The content of the one file in a tar; `path` is for the message when it is something else."""
+    with tarfile.open(fileobj=_Pieces(iter((archive,))), mode="r|") as members:  # type: ignore[call-overload]
+        member = members.next()
+        source = members.extractfile(member) if member is not None and member.isreg() else None
+        if source is None:
+            raise InvalidArgument(f"{path} is not a regular file")
+        content: bytes = source.read()
+        return content

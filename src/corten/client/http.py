@@ -64,7 +64,8 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 def quote(text: str, safe: str = "") -> str:
-    """Percent-encodes `text` (RFC 3986, section 2.1); `urllib.parse` does the same and takes 8 ms to import."""
+    """Percent-encodes `text` (RFC 3986, section 2.1); `urllib.parse` does the same and takes 8 ms to
+    import."""
     allowed = _UNRESERVED.union(safe.encode())
     return "".join(chr(byte) if byte in allowed else f"%{byte:02X}" for byte in text.encode())
 
@@ -89,7 +90,8 @@ def encode_request(
     content_length: int | None = None,
     chunked: bool = False,
 ) -> bytes:
-    """The head of a request. A body follows as is (`content_length`) or by `encode_chunk` and `LAST_CHUNK`."""
+    """The head of a request. A body follows as is (`content_length`) or by `encode_chunk` and
+    `LAST_CHUNK`."""
     lines = [f"{method} {request_target} HTTP/1.1", f"Host: {host}"]
     for name, value in (headers or {}).items():
         if "\n" in name or "\r" in name or "\n" in value or "\r" in value:
@@ -112,7 +114,8 @@ def encode_chunk(data: bytes) -> bytes:
 class ResponseDecoder:
     """Takes the bytes of the answer to one request and returns its events; one decoder per request.
 
-    `method` matters: the answer to HEAD has no body, whatever its headers say. `upgrade`: the request asked for
+    `method` matters: the answer to HEAD has no body, whatever its headers say. `upgrade`: the request asked
+    for
     a raw stream, which old engines begin after a 200 without a length.
     """
 

@@ -1,7 +1,8 @@
 """JSON as bytes, without the `json` package.
 
 `import json` loads `re` and costs 10 ms, as much as the interpreter itself: too much for `corten run`. The C
-scanner and encoder behind it (module `_json`) need neither. Where an interpreter has no `_json`, the package does.
+scanner and encoder behind it (module `_json`) need neither. Where an interpreter has no `_json`, the package
+does.
 """
 
 from __future__ import annotations

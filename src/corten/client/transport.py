@@ -49,7 +49,7 @@ def unreachable(address: Address, error: OSError) -> CortenError:
     """The sentence for an engine that cannot be reached at `address`."""
     if isinstance(error, PermissionError):
         return Denied(
-            f"no permission to use the engine's socket {address.path}: run the command as the user who owns it,"
+            f"no permission to use the engine's socket {address.path}: run this as the user who owns it,"
             " or unset CORTEN_RUN and CORTEN_HOST to use an engine of your own"
         )
     return Unavailable(
@@ -65,6 +65,58 @@ class Hijacked:
         self.socket = connection
         self.data = data
         self.multiplexed = multiplexed
+
+    def receive(self) -> bytes:
+        """What comes next; nothing at the end."""
+        data, self.data = self.data, b""
+        if data:
+            return data
+        try:
+            return self.socket.recv(READ_SIZE)
+        except ConnectionResetError:
+            return b""
+
+    def send(self, data: bytes) -> None:
+        """Sends to the container's stdin."""
+        self.socket.sendall(data)
+
+    def communicate(self, data: bytes, timeout: float | None = None) -> Iterator[bytes]:
+        """Sends `data` and its end, and gives what comes meanwhile; TimeoutError after `timeout` seconds."""
+        import select
+        import time
+
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self.data:
+            yield self.receive()
+        view = memoryview(data)
+        if not view:
+            self.close_input()
+        poller = select.poll()
+        self.socket.settimeout(0.0)
+        while True:
+            poller.register(self.socket.fileno(), select.POLLIN | (select.POLLOUT if view else 0))
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0) * 1000
+            events = poller.poll(left)
+            if not events:
+                raise TimeoutError(f"the command did not end within {timeout} seconds")
+            if view and events[0][1] & select.POLLOUT:
+                view = self._send_some(view)
+            if events[0][1] & ~select.POLLOUT:
+                piece = self.receive()
+                if not piece:
+                    return
+                yield piece
+
+    def _send_some(self, view: memoryview) -> memoryview:
+        try:
+            view = view[self.socket.send(view) :]
+        except (BrokenPipeError, ConnectionResetError):
+            view = view[:0]  # it ended without reading everything
+        except BlockingIOError:
+            return view
+        if not view:
+            self.close_input()
+        return view
 
     def close_input(self) -> None:
         """Half-closes: the container's stdin sees its end, output still comes."""
@@ -254,7 +306,8 @@ class Transport:
         self, method: str, message: bytes, pieces: Iterable[bytes] | None, upgrade: bool
     ) -> Response:
         while self._idle:
-            # A connection that the engine closed while it was idle shows only now: then, and only when no byte of
+            # A connection that the engine closed while it was idle shows only now: then, and only when no
+            # byte of
             # an answer came, the request is sent again on another.
             connection = self._idle.pop()
             try:

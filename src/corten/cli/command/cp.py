@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 USAGE = "corten cp [OPTIONS] CONTAINER:PATH PATH|-   or   corten cp [OPTIONS] PATH|- CONTAINER:PATH"
 DETAIL = """\
-A directory is copied into one that exists; 'DIRECTORY/.' copies its contents. '-' is a tar archive on stdin or
+A directory is copied into one that exists; 'DIRECTORY/.' copies its contents. '-' is a tar archive on stdin
+or
 stdout."""
 EXAMPLES = (
     "corten cp web:/etc/hosts .",
@@ -173,7 +174,7 @@ def _container_target(
 ) -> tuple[str, str]:
     base = os.path.basename(os.path.abspath(source))
     if _is_directory(found):
-        return path, "." if is_directory and source.endswith(("/.",)) or source == "." else base
+        return path, "." if (is_directory and source.endswith(("/.",))) or source == "." else base
     if found is not None and is_directory:
         raise InvalidArgument(f"cannot copy a directory to the file {path}")
     if path.endswith("/") and not is_directory:

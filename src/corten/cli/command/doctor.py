@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 USAGE = "corten doctor [OPTIONS]"
 DETAIL = """\
-It works without an engine. The exit code is 1 when something is missing without which no container can run."""
+It works without an engine. The exit code is 1 when something is missing without which no container can
+run."""
 EXAMPLES = ("corten doctor", "corten doctor --format json")
 ARGS = (0, 0)
 OPTIONS = (("format", "f", "str", "json", "Only 'json': for programs"),)

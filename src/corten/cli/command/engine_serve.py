@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 USAGE = "corten engine serve"
 DETAIL = """\
-It listens on $CORTEN_RUN/engine.sock and keeps its data in $CORTEN_ROOT; both have defaults for root and for an
+It listens on $CORTEN_RUN/engine.sock and keeps its data in $CORTEN_ROOT; both have defaults for root and for
+an
 ordinary user. 'docker' works with it: DOCKER_HOST=unix://$CORTEN_RUN/engine.sock docker ps."""
 EXAMPLES = ("corten engine serve", "CORTEN_ROOT=/srv/corten CORTEN_RUN=/run/corten-srv corten engine serve")
 ARGS = (0, 0)

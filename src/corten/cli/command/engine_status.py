@@ -33,7 +33,8 @@ def run(session: Session, arguments: Arguments) -> int:
     print(f"running at {where}")
     print(f"version {info['ServerVersion']}, data in {info['DockerRootDir']}")
     print(
-        f"containers: {info['ContainersRunning']} running, {info['Containers']} in all; images: {info['Images']}"
+        f"containers: {info['ContainersRunning']} running, {info['Containers']} in all;"
+        f" images: {info['Images']}"
     )
     for line in _process(where):
         print(line)

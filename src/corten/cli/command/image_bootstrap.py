@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 USAGE = "corten image bootstrap [OPTIONS] busybox|debian"
 DETAIL = """\
-busybox comes from the package busybox-static, in a second; debian is made by mmdebstrap (minbase), in a minute."""
+busybox comes from the package busybox-static, in a second; debian is made by mmdebstrap (minbase), in a
+minute."""
 EXAMPLES = ("corten image bootstrap busybox", "corten image bootstrap --tag base/debian:12 debian")
 ARGS = (1, 1)
 OPTIONS = (

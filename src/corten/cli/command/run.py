@@ -14,7 +14,8 @@ USAGE = "corten run [OPTIONS] IMAGE [COMMAND] [ARG...]"
 DETAIL = """\
 The exit code is the command's own; 125 when the container could not be made, 126 when the command cannot be
 run, 127 when it does not exist, 128+n when signal n ended it. With --rm and without -t, the container writes
-straight to this command's output, and 'corten logs' has nothing of it; give --log-driver to have a log as well."""
+straight to this command's output, and 'corten logs' has nothing of it; give --log-driver to have a log as
+well."""
 EXAMPLES = (
     "corten run --rm busybox echo hello",
     "corten run --rm -it busybox sh",

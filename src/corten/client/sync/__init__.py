@@ -1,0 +1,1 @@
+"""The Python API that blocks: generated from `corten.client.aio`."""

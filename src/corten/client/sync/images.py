@@ -1,0 +1,130 @@
+# Generated from corten/client/aio by scripts/generate_sync_client: change it there.
+"""Images: load, save, import, bootstrap, names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from corten.api.image import (
+    ImageDeleteItem,
+    ImageHistoryItem,
+    ImageInspect,
+    ImagesPruned,
+    ImageSummary,
+)
+from corten.api.message import decode
+from corten.client.results import Progress
+from corten.client.sync.query import filters as encode_filters
+from corten.client.transport import Response, Transport
+from corten.errors import CortenError
+
+Report = Callable[[Progress], None]
+
+
+class Images:
+    """The images of an engine."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self, *, all: bool = False, filters: Mapping[str, str | Sequence[str]] | None = None
+    ) -> Sequence[ImageSummary]:
+        """The images; `filters` as in {"dangling": "true", "reference": "busybox"}."""
+        query = encode_filters(filters)
+        if all:
+            query["all"] = "1"
+        answer = self._transport.request("GET", "/images/json", query=query)
+        return decode(answer.read(), list[ImageSummary])
+
+    def inspect(self, name: str) -> ImageInspect:
+        """Everything about one."""
+        answer = self._transport.request("GET", f"/images/{name}/json")
+        return decode(answer.read(), ImageInspect)
+
+    def history(self, name: str) -> Sequence[ImageHistoryItem]:
+        """Its layers, the newest first."""
+        answer = self._transport.request("GET", f"/images/{name}/history")
+        return decode(answer.read(), list[ImageHistoryItem])
+
+    def bootstrap(self, kind: str, *, tag: str = "", report: Report | None = None) -> None:
+        """Makes `busybox` or `debian` from the distribution's packages."""
+        query = {"image": kind, "tag": tag}
+        answer = self._transport.request("POST", "/corten/bootstrap", query=query)
+        _follow(answer, report)
+
+    def load(self, archive: bytes | Iterable[bytes], *, report: Report | None = None) -> Sequence[str]:
+        """Loads a docker-archive or OCI archive; returns the names or ids of its images."""
+        answer = self._transport.request("POST", "/images/load", body=archive)
+        loaded = []
+        for line in (_follow(answer, report)).splitlines():
+            head, _, name = line.partition(": ")
+            if head in ("Loaded image", "Loaded image ID"):
+                loaded.append(name.strip())
+        return loaded
+
+    def import_(
+        self,
+        archive: bytes | Iterable[bytes],
+        repository: str = "",
+        tag: str = "",
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        report: Report | None = None,
+    ) -> str:
+        """Makes an image from the tar of a root file system; returns its id."""
+        query: dict[str, str | Sequence[str]] = {"fromSrc": "-", "repo": repository, "tag": tag}
+        if changes:
+            query["changes"] = changes
+        if message:
+            query["message"] = message
+        answer = self._transport.request("POST", "/images/create", query=query, body=archive)
+        return (_follow(answer, report)).strip().splitlines()[-1]
+
+    def save(self, *names: str) -> Iterator[bytes]:
+        """An archive of images."""
+        answer = self._transport.request("GET", "/images/get", query={"names": names})
+        try:
+            for data in answer.stream():
+                yield data
+        finally:
+            answer.close()
+
+    def tag(self, name: str, repository: str, tag: str = "") -> None:
+        """Gives an image another name."""
+        query = {"repo": repository, "tag": tag}
+        (self._transport.request("POST", f"/images/{name}/tag", query=query)).read()
+
+    def remove(self, name: str, *, force: bool = False) -> Sequence[ImageDeleteItem]:
+        """Removes a name, and with its last name the image."""
+        query = {"force": "1"} if force else None
+        answer = self._transport.request("DELETE", f"/images/{name}", query=query)
+        return decode(answer.read(), list[ImageDeleteItem])
+
+    def prune(self, filters: Mapping[str, str | Sequence[str]] | None = None) -> ImagesPruned:
+        """Removes nameless images; {"dangling": "false"} all that no container uses."""
+        answer = self._transport.request("POST", "/images/prune", query=encode_filters(filters))
+        return decode(answer.read(), ImagesPruned)
+
+
+def _follow(answer: Response, report: Report | None) -> str:
+    """Reads a stream of progress to its end; what it says as a result. An error in it is raised."""
+    said: list[str] = []
+    for message in answer.json_stream():
+        if message.get("error"):
+            raise CortenError(str(message["error"]).strip())
+        text = message.get("stream") or message.get("status") or ""
+        detail = message.get("progressDetail") or {}
+        if not detail:
+            said.append(text if text.endswith("\n") else f"{text}\n")
+        if report is not None and text:
+            report(
+                Progress(
+                    text=text.strip(),
+                    id=message.get("id") or "",
+                    current=detail.get("current") or 0,
+                    total=detail.get("total") or 0,
+                )
+            )
+    return "".join(said)
