@@ -154,7 +154,8 @@ def test_sockets_of_systemd(engine: Process) -> None:
         listener.listen()
         os.set_inheritable(listener.fileno(), True)
         # LISTEN_PID is the engine's own: what becomes it knows it.
-        script = f'exec 3<&{listener.fileno()}; LISTEN_PID=$$ exec "{sys.executable}" -m corten.daemon'
+        script = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
+        script += "os.execv(sys.executable, [sys.executable, '-m', 'corten.daemon'])"
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(listener.fileno())],
             env={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import tarfile
 from collections.abc import Iterator
@@ -12,7 +13,14 @@ from tests.system.docker_cli.conftest import IMAGE, EngineProcess
 
 docker = pytest.importorskip("docker")
 
-pytestmark = [pytest.mark.root, pytest.mark.docker_cli]
+# docker-py leaves the sockets of its streams to the collector.
+pytestmark = [pytest.mark.root, pytest.mark.docker_cli, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
