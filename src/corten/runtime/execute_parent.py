@@ -39,7 +39,12 @@ class Preparation:
     def leave(self) -> None:
         """Go back to our own namespaces, close what the child has its own copy of."""
         for fd, flag in self._restore:
-            setns(fd, flag)
+            try:
+                setns(fd, flag)
+            except PermissionError:
+                # The host's pid and network namespaces do not belong to an ordinary user's user namespace: no way
+                # back. A monitor forks once and has no network of its own, so it can stay.
+                pass
             os.close(fd)
         self._restore.clear()
         for fd in self.slots:
