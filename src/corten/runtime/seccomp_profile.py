@@ -1,7 +1,7 @@
 """Docker's default system call profile (as of Docker 28), and profile files in Docker's format.
 
-Everything that is not listed fails with EPERM. One point is stricter, as in Docker's later releases: sockets of
-the kernel's crypto interface (AF_ALG) are refused along with AF_VSOCK.
+Everything that is not listed fails with EPERM. One point is stricter, as in Docker's later releases: sockets
+of the kernel's crypto interface (AF_ALG) are refused along with AF_VSOCK.
 https://docs.docker.com/engine/security/seccomp/
 """
 

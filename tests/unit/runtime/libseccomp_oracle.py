@@ -1,4 +1,4 @@
-"""libseccomp by ctypes: what it makes of the same rules, to compare with; and a machine to run classic BPF on."""
+"""libseccomp by ctypes: what it makes of the same rules; and a machine to run classic BPF on."""
 
 from __future__ import annotations
 
