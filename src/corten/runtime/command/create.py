@@ -99,7 +99,7 @@ def _cgroup_path(spec: Spec, container_id: str) -> str:
     path = spec.linux.cgroups_path if spec.linux else None
     if path and ":" in path and not path.startswith("/"):
         raise InvalidArgument(f"the cgroup path {path!r} is systemd's: --systemd-cgroup is not implemented")
-    return path or f"/corten-runtime/{container_id}"
+    return path or f"/corten-runtime-{container_id}"
 
 
 def _spawn(

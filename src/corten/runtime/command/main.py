@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from corten.errors import CortenError, InvalidArgument, Unsupported
+from corten.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    CortenError,
+    InvalidArgument,
+    Unsupported,
+    status_of,
+)
 from corten.runtime.command.options import Options
 
 VERBS = {
@@ -129,6 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except CortenError as error:
         context.tell("error", error.message)
+        if isinstance(error, CommandNotFound | CommandNotExecutable):
+            return status_of(error)[2]
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except KeyboardInterrupt:
