@@ -271,12 +271,12 @@ def _living_namespace(memory: Path, uid: int) -> int | None:
         return None
     if len(remembered) != 2:
         return None
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
             continue
         try:
-            if entry.stat().st_uid == uid and remembered == _namespaces(entry.name):
-                return int(entry.name)
+            if os.stat(f"/proc/{name}").st_uid == uid and remembered == _namespaces(name):
+                return int(name)
         except OSError:
             continue
     return None
