@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from corten.api.host_config import HostConfig
 from corten.engine.record import Container, MountRecord
@@ -160,6 +161,7 @@ def _process(container: Container, hostname: str, security: SecurityOptions) -> 
         user=User(
             username=config.user or None,
             additional_gids=tuple(int(group) for group in host.group_add if group.isdigit()),
+            additional_groups=tuple(group for group in host.group_add if not group.isdigit()),
         ),
         rlimits=rlimits(host),
         capabilities=capability_sets(tuple(host.cap_add), tuple(host.cap_drop), host.privileged),
@@ -242,7 +244,8 @@ def _mounts(container: Container, around: Surroundings) -> tuple[Mount, ...]:
         _PTS,
         _SYS_HOST if sys_bound else _SYS_RW if host.privileged else _SYS,
         _CGROUP_RW if host.privileged else _CGROUP,
-        _MQUEUE_HOST if host.ipc_mode == "host" else _MQUEUE,
+        # A host that has not mounted its queues: the new mount shows them, for the namespace is the host's.
+        _MQUEUE_HOST if host.ipc_mode == "host" and Path("/dev/mqueue").is_dir() else _MQUEUE,
     ]
     taken = {mount.destination for mount in container.definition.mounts}
     if host.ipc_mode != "none" and "/dev/shm" not in taken:
