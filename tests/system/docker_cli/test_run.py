@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,12 @@ import pytest
 from tests.system.docker_cli.conftest import IMAGE, Docker, own_capabilities
 
 pytestmark = [pytest.mark.root, pytest.mark.docker_cli]
+
+#: A filter that denies chmod, and nothing else.
+NO_CHMOD = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["chmod", "fchmod", "fchmodat", "fchmodat2"], "action": "SCMP_ACT_ERRNO"}],
+}
 
 #: options, command, what it prints
 FLAGS: list[tuple[str, list[str], str, str]] = [
@@ -46,6 +56,15 @@ FLAGS: list[tuple[str, list[str], str, str]] = [
     ("label", ["--label", "x=y"], "echo ok", "ok"),
     ("device", ["--device", "/dev/null:/dev/xnull"], "test -c /dev/xnull && echo there", "there"),
     ("oom-score", ["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj", "500"),
+    ("cpus", ["--cpus", "0.5"], "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null "
+     "|| head -n 1 /sys/fs/cgroup/cpu.max | tr ' ' '\\n' | head -n 1", "50000"),
+    ("cpuset", ["--cpuset-cpus", "0"], "grep Cpus_allowed_list /proc/self/status", "Cpus_allowed_list:\t0"),
+    ("ipc-host", ["--ipc", "host"], "readlink /proc/self/ns/ipc", os.readlink("/proc/self/ns/ipc")),
+    ("mount-tmpfs", ["--mount", "type=tmpfs,dst=/scratch,tmpfs-size=1m"], "df /scratch | grep -c 1024", "1"),
+    ("group-add", ["-u", "user", "--group-add", "27"], "id -G", "1000 27"),
+    ("env-of-the-caller", ["-e", "HOME_OF_CALLER", "-e", "TERM"], "echo $TERM", "dumb"),
+    ("security-opt-file", ["--security-opt", "seccomp=@profile"],
+     "chmod 700 /tmp 2>/dev/null || echo denied", "denied"),
     ("uts-host", ["--uts", "host"], "hostname", os.uname().nodename),
 ]  # fmt: skip
 
@@ -53,7 +72,10 @@ FLAGS: list[tuple[str, list[str], str, str]] = [
 @pytest.mark.parametrize(
     ("options", "script", "out"), [row[1:] for row in FLAGS], ids=[row[0] for row in FLAGS]
 )
-def test_flags(docker: Docker, options: list[str], script: str, out: str) -> None:
+def test_flags(docker: Docker, tmp_path: Path, options: list[str], script: str, out: str) -> None:
+    profile = tmp_path / "seccomp.json"
+    profile.write_text(json.dumps(NO_CHMOD))
+    options = [option.replace("@profile", str(profile)) for option in options]
     arguments = ["run", "--rm", "--network", "none", *options, IMAGE]
     arguments += ["sh", "-c", script] if "--entrypoint" not in options else [out]
     assert docker(*arguments).out.rstrip("\n") == out
@@ -149,9 +171,6 @@ def test_a_shared_network_namespace(docker: Docker) -> None:
 
 
 def test_published_port(docker: Docker) -> None:
-    import socket
-    import time
-
     name = docker.name()
     docker(
         "run", "-d", "--name", name, "-p", "127.0.0.1::80", "--stop-signal", "KILL",
@@ -172,3 +191,72 @@ def test_published_port(docker: Docker) -> None:
         time.sleep(0.1)
     assert data == b"hi\n"
     assert f"{address}->80/tcp" in docker("ps", "--filter", f"name={name}").out
+
+
+def block_device() -> tuple[str, str] | None:
+    """A disk of this machine: its node, and "major:minor"."""
+    for path in sorted(Path("/sys/block").iterdir()):
+        node = Path("/dev") / path.name
+        if node.exists() and not path.name.startswith(("loop", "ram", "zram")):
+            return str(node), (path / "dev").read_text().strip()
+    return None
+
+
+def test_throttled_devices(docker: Docker) -> None:
+    found = block_device()
+    if found is None:
+        pytest.skip("no disk")
+    node, numbers = found
+    script = (
+        "cd /sys/fs/cgroup/blkio/ 2>/dev/null"
+        " && cat blkio.throttle.read_bps_device blkio.throttle.write_iops_device"
+        " || grep -o 'rbps=[0-9]*\\|wiops=[0-9]*' /sys/fs/cgroup/io.max"
+    )
+    result = docker(
+        "run", "--rm", "--network", "none", "--device-read-bps", f"{node}:1mb", "--device-write-iops",
+        f"{node}:77", IMAGE, "sh", "-c", script,
+    )  # fmt: skip
+    assert result.lines in ([f"{numbers} 1048576", f"{numbers} 77"], ["rbps=1048576", "wiops=77"])
+
+
+def test_dns_and_resolv_conf(docker: Docker) -> None:
+    result = docker(
+        "run", "--rm", "--dns", "192.0.2.53", "--dns-search", "corp.example", "--dns-option", "ndots:3",
+        IMAGE, "cat", "/etc/resolv.conf",
+    )  # fmt: skip
+    for line in ("nameserver 192.0.2.53", "search corp.example", "options ndots:3"):
+        assert line in result.lines
+
+
+def test_a_client_that_dies_stops_nothing(docker: Docker) -> None:
+    name = docker.name()
+    client = docker.popen(
+        "run", "-i", "--name", name, "--network", "none", IMAGE, "sh", "-c",
+        "echo ready; while true; do echo tick; sleep 0.1; done",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert client.stdout is not None and client.stdin is not None
+    assert client.stdout.readline() == b"ready\n"
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    client.stdin.close()
+    before = len(docker("logs", name).lines)
+    docker.until("inspect", "-f", "{{.State.Running}}", name, expect="true")
+    deadline = time.monotonic() + 10
+    while len(docker("logs", name).lines) <= before + 2:
+        assert time.monotonic() < deadline, "it does not go on"
+    docker("kill", name)
+
+
+def test_many_at_a_time(docker: Docker) -> None:
+    started = [
+        docker.popen(
+            "run", "--rm", "--network", "none", IMAGE, "echo", str(number),
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )
+        for number in range(12)
+    ]  # fmt: skip
+    seen = [process.communicate(timeout=60)[0].decode().strip() for process in started]
+    assert seen == [str(number) for number in range(12)]
+    assert [process.returncode for process in started] == [0] * 12
