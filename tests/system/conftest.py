@@ -128,11 +128,19 @@ def _leftovers(paths: Paths) -> list[str]:
     ]
     for pid in processes(paths):
         found.append(f"process {pid}: {_command(pid)}")
-    known = {path.name for path in paths.containers.glob("*")} | {path.name for path in paths.trash.glob("*")}
-    for directory in Path("/sys/fs/cgroup").glob("**/corten/*"):
-        if any(name and name in directory.name for name in known):
-            found.append(f"cgroup {directory}")
+    # Ids that are still known, and those of what is being deleted ("<pid>-<n>-<id>").
+    known = {name.rpartition("-")[2] for place in (paths.containers, paths.trash) for name in _entries(place)}
+    for parent in ("*/corten", "corten"):
+        for directory in Path("/sys/fs/cgroup").glob(parent):
+            found += [f"cgroup {directory}/{name}" for name in _entries(directory) if name in known]
     return found
+
+
+def _entries(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
 
 
 def processes(paths: Paths) -> list[int]:

@@ -272,6 +272,7 @@ class ExecService:
             user=User(
                 username=request.user or container.config.user or None,
                 additional_gids=() if request.user else base.user.additional_gids,
+                additional_groups=() if request.user else base.user.additional_groups,
             ),
             capabilities=capabilities,
             apparmor_profile=None if request.privileged else base.apparmor_profile,

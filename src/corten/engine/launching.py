@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from corten.engine.core import Core
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
+from corten.engine.spec.validate import log_limits
 from corten.errors import Conflict, NotFound
 from corten.launch.client import LaunchRequest, Monitor
 from corten.network.files import hostname_file, hosts_file, resolv_conf
@@ -20,8 +21,6 @@ from corten.runtime.plan import Overlay, Plan, compile_plan
 
 if TYPE_CHECKING:
     from corten.oci.runtime_spec import Spec
-
-_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 class Launching:
@@ -96,7 +95,7 @@ class Launching:
         core, config = self._core, container.config
         stdio = container.stdio
         container.stdio = None
-        size, files = _log_limits(container)
+        size, files = log_limits(container.host_config)
         request = LaunchRequest(
             container_id=container.id,
             plan=plan,
@@ -264,18 +263,6 @@ def endpoint_settings(container: Container) -> EndpointSettings:
 
 def log_path(core: Core, container: Container) -> Path:
     return core.paths.container(container.id) / "log"
-
-
-def _log_limits(container: Container) -> tuple[int, int]:
-    """--log-opt max-size and max-file."""
-    options = container.host_config.log_config.config
-    text = options.get("max-size", "").lower()
-    size = 0
-    if text and text != "-1":
-        number = text.rstrip("bkmg")
-        unit = text[len(number) :].removesuffix("b")
-        size = int(number) * _UNITS.get(unit, 1)
-    return size, int(options.get("max-file", "1"))
 
 
 def _write(path: Path, text: str) -> None:

@@ -57,6 +57,7 @@ class User(_Value):
     """`username` (the specification's Windows field) may carry Docker's text "name|uid[:group|gid]".
 
     It is then resolved in the container's own /etc/passwd and /etc/group; `uid` and `gid` are not looked at.
+    `additional_groups` (Corten's own) are names of further groups, resolved there as well.
     """
 
     uid: int = _required(0)
@@ -64,6 +65,7 @@ class User(_Value):
     umask: int | None = None
     additional_gids: tuple[int, ...] | None = ()
     username: str | None = None
+    additional_groups: tuple[str, ...] | None = ()
 
 
 class Rlimit(_Value):

@@ -27,15 +27,16 @@ def environment(child: Child, variables: tuple[tuple[bytes, bytes], ...]) -> Non
 
 
 def resolve_user(
-    child: Child, text: str | None, uid: int, gid: int, extra: tuple[int, ...], home: bool
+    child: Child, text: str | None, uid: int, gid: int, extra: tuple[int | str, ...], home: bool
 ) -> None:
     """Find user, groups and home in the container's own /etc/passwd and /etc/group.
 
-    `text` is "name|uid[:group|gid]"; None: `uid` and `gid` are given, only the home is looked up.
+    `text` is "name|uid[:group|gid]"; None: `uid` and `gid` are given, only the home is looked up. `extra`: further
+    groups, by number or name.
     """
     name, _separator, group = (text or "").partition(":")
     found_home = b""
-    groups = list(extra)
+    groups = [item if isinstance(item, int) else _find_group(item) for item in extra]
     if text:
         uid, gid, found_home, user_name = _find_user(name or "0", group)
         if group:

@@ -53,7 +53,8 @@ def compile_identity(draft: Draft, process: Process) -> None:
     draft.add("environment", _environment(process))
     user = process.user
     home = not any(item.startswith("HOME=") for item in process.env or ())
-    draft.add("resolve_user", user.username, user.uid, user.gid, tuple(user.additional_gids or ()), home)
+    extra = (*(user.additional_gids or ()), *(user.additional_groups or ()))
+    draft.add("resolve_user", user.username, user.uid, user.gid, extra, home)
     draft.add("working_directory", os.fsencode(process.cwd))
     draft.add("look_up", tuple(os.fsencode(argument) for argument in process.args))
 

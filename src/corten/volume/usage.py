@@ -23,7 +23,8 @@ def disk_usage(path: Path) -> int:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
-            elif status.st_nlink > 1:
+                continue
+            if status.st_nlink > 1:
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))

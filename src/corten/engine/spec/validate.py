@@ -32,6 +32,20 @@ _IPC_SYSCTLS = frozenset(
         "kernel.shm_rmid_forced",
     ]
 )
+_LOG_OPTIONS = frozenset(
+    {
+        "max-size",
+        "max-file",
+        "compress",
+        "labels",
+        "labels-regex",
+        "env",
+        "env-regex",
+        "tag",
+        "mode",
+        "max-buffer-size",
+    }
+)
 _RLIMITS = frozenset(
     [
         "as",
@@ -260,6 +274,7 @@ def _check_host(host: HostConfig) -> None:
         raise InvalidArgument(
             f"logger: no log driver named '{host.log_config.type}' is registered; use json-file, local or none"
         )
+    log_limits(host)
     for name in host.sysctls:
         _check_sysctl(name, host)
     for entry in host.extra_hosts:
@@ -275,6 +290,25 @@ def _check_host(host: HostConfig) -> None:
             raise InvalidArgument("a device needs its path on the host")
         if not re.fullmatch(r"[rwm]{1,3}", device.cgroup_permissions or "rwm"):
             raise InvalidArgument(f"invalid device mode: {device.cgroup_permissions}")
+
+
+def log_limits(host: HostConfig) -> tuple[int, int]:
+    """--log-opt max-size (bytes, 0 for no limit) and max-file; InvalidArgument for what is none."""
+    options = host.log_config.config
+    if host.log_config.type == "none":
+        return 0, 1
+    for name in options:
+        if name not in _LOG_OPTIONS:
+            raise InvalidArgument(f"unknown log opt '{name}' for {host.log_config.type} log driver")
+    text = options.get("max-size", "-1").lower()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)i?b?", text)
+    if not match and text != "-1":
+        raise InvalidArgument(f"invalid value for max-size: '{text}' is no size such as 10m")
+    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
+    files = options.get("max-file", "1")
+    if not files.isdigit() or not 1 <= int(files) <= 1000:
+        raise InvalidArgument(f"invalid value for max-file: '{files}' must be a number from 1 to 1000")
+    return size, int(files)
 
 
 def _check_sysctl(name: str, host: HostConfig) -> None:
