@@ -107,8 +107,12 @@ class AsyncResponse:
                     return
             if self._connection is None:
                 return
-            data = await asyncio.get_running_loop().sock_recv(self._connection, READ_SIZE)
-            self._events = self._decoder.feed(data) if data else self._decoder.eof()
+            try:
+                data = await asyncio.get_running_loop().sock_recv(self._connection, READ_SIZE)
+                self._events = self._decoder.feed(data) if data else self._decoder.eof()
+            except BaseException:
+                await self.aclose()
+                raise
             self._take_end()
 
     async def read(self) -> bytes:

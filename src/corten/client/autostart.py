@@ -138,23 +138,21 @@ def _wait(address: Address, ready: int, pid: int, log_path: str, log_start: int)
     poller = select.poll()
     poller.register(ready, select.POLLIN | select.POLLHUP)
     deadline = time.monotonic() + START_TIMEOUT
+    alive = True
     while time.monotonic() < deadline:
-        if poller.poll(50):
-            alive = bool(os.read(ready, 64))
-            if _listens(address):
-                return
-            if not alive and _ended(pid):
-                break
-            if not alive:
-                poller.unregister(ready)
-        elif _listens(address):
+        if alive:
+            if poller.poll(50):
+                alive = bool(os.read(ready, 64))
+        else:
+            time.sleep(0.01)  # the pipe is closed: it is dying, or it does not know of the pipe
+        if _listens(address):
             return
-    else:
-        raise Unavailable(
-            f"the engine (process {pid}) did not answer within {START_TIMEOUT:.0f} seconds;"
-            f"{_tail(log_path, log_start)}"
-        )
-    raise Unavailable(f"the engine could not start;{_tail(log_path, log_start)}")
+        if not alive and _ended(pid):
+            raise Unavailable(f"the engine could not start;{_tail(log_path, log_start)}")
+    raise Unavailable(
+        f"the engine (process {pid}) did not answer within {START_TIMEOUT:.0f} seconds;"
+        f"{_tail(log_path, log_start)}"
+    )
 
 
 def _ended(pid: int) -> bool:

@@ -165,8 +165,12 @@ class Response:
                     return
             if self._connection is None:
                 return
-            data = self._connection.recv(READ_SIZE)
-            self._events = self._decoder.feed(data) if data else self._decoder.eof()
+            try:
+                data = self._connection.recv(READ_SIZE)
+                self._events = self._decoder.feed(data) if data else self._decoder.eof()
+            except BaseException:
+                self.close()
+                raise
             self._take_end()
 
     def read(self) -> bytes:
