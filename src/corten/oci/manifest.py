@@ -1,6 +1,9 @@
-"""Manifests and indexes, in OCI's and in Docker's media types (OCI image-spec, manifest.md, image-index.md)."""
+"""Manifests and indexes, in OCI's and in Docker's media types (OCI image-spec, manifest.md,
+image-index.md)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -82,16 +85,16 @@ def encode(document: Manifest | Index) -> bytes:
     return msgspec.json.encode(document)
 
 
+class _Probe(msgspec.Struct, rename="camel"):
+    media_type: str = ""
+    manifests: list[Any] | None = None
+    layers: list[Any] | None = None
+
+
 def media_type_of(data: bytes) -> str:
     """The media type of a manifest or index, by its mediaType field or, lacking that, by its shape."""
-
-    class Probe(msgspec.Struct, rename="camel"):
-        media_type: str = ""
-        manifests: msgspec.Raw | None = None
-        layers: msgspec.Raw | None = None
-
     try:
-        probe = msgspec.json.decode(data, type=Probe)
+        probe = msgspec.json.decode(data, type=_Probe)
     except msgspec.MsgspecError as error:
         raise IntegrityError(f"invalid manifest: {error}") from error
     if probe.media_type:
