@@ -1,0 +1,100 @@
+"""Boot the virtual machine once, let it run a part of the test suite, and read back what it found."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import image
+
+LIMIT = 330  # seconds, from switching on to switching off
+
+
+class DidNotRun(Exception):
+    """The machine came up with no results: the end of its console says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test inside of the machine; `outcome` is passed, failed or skipped."""
+
+    name: str
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Results:
+    cases: tuple[Case, ...]
+    kernel: str
+    controllers: tuple[str, ...]
+    log: str
+
+    def of(self, path: str) -> list[Case]:
+        """The cases below `path`, a file or directory of tests."""
+        prefix = path.removesuffix(".py").replace("/", ".")
+        return [case for case in self.cases if case.name.startswith(prefix)]
+
+
+def run(paths: list[str]) -> Results:
+    """Run pytest on `paths` inside of the machine. Raises image.CannotBuild, DidNotRun."""
+    built = image.build()
+    with tempfile.TemporaryDirectory(prefix="corten-vm-") as name:
+        directory = Path(name)
+        checkout, out = directory / "checkout.ext4", directory / "out"
+        image.checkout_disk(checkout, paths)
+        with out.open("wb") as file:
+            file.truncate(16 << 20)
+        console = directory / "console"
+        command = [
+            "qemu-system-x86_64", "-accel", "kvm", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1536",
+            "-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}",
+            "-kernel", str(built / "kernel"), "-initrd", str(built / "initrd"),
+            "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable swapaccount=1",
+            "-drive", f"file={built / 'root.ext4'},format=raw,if=virtio,snapshot=on",
+            "-drive", f"file={out},format=raw,if=virtio",
+            "-drive", f"file={checkout},format=raw,if=virtio,snapshot=on",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+            said = done.stderr
+        except subprocess.TimeoutExpired:
+            said = f"not switched off after {LIMIT} s"
+        shown = console.read_text(errors="replace") if console.exists() else ""
+        try:
+            files = _untar(out.read_bytes())
+            return _results(files)
+        except (tarfile.TarError, KeyError, ElementTree.ParseError) as error:
+            log = shown[-3000:]
+            raise DidNotRun(
+                f"no results from the virtual machine ({error}): {said.strip()}\n{log}"
+            ) from error
+
+
+def _untar(data: bytes) -> dict[str, str]:
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            if (content := archive.extractfile(member)) is not None:
+                files[member.name.removeprefix("./")] = content.read().decode(errors="replace")
+    return files
+
+
+def _results(files: dict[str, str]) -> Results:
+    cases = []
+    if "results.xml" not in files:
+        raise KeyError(f"results.xml; pytest said: {files.get('log', '')[-1500:]}")
+    for element in ElementTree.fromstring(files["results.xml"]).iter("testcase"):
+        outcome, text = "passed", ""
+        for child in element:
+            if child.tag in ("failure", "error"):
+                outcome, text = "failed", child.text or child.get("message", "")
+            elif child.tag == "skipped":
+                outcome, text = "skipped", child.get("message", "")
+        cases.append(Case(f"{element.get('classname')}.{element.get('name')}", outcome, text))
+    return Results(tuple(cases), files["kernel"].strip(), tuple(files["controllers"].split()), files["log"])
