@@ -38,7 +38,8 @@ def to_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{' '.join(_nested(item) for item in value)}]"
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_nested(value[key])}' for key in sorted(value))}]"
+        fields = (f"{key}:{_nested(value[key])}" for key in sorted(value) if not callable(value[key]))
+        return f"map[{' '.join(fields)}]"
     return str(value)
 
 
