@@ -67,7 +67,6 @@ INHERIT = "inherit"  # no values: copy the parent's (a v1 cpuset is born empty)
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _UNLIMITED = 1 << 62
-_SIGKILL = 9  # the signal module would load enum into every launcher
 _TIMEOUT = 5.0
 _CREATE_TRIES = 5
 
