@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +17,9 @@ from corten.api.container import ContainerCreate
 from corten.api.exec import ExecCreate
 from corten.api.host_config import HostConfig
 from corten.engine.engine import Engine
+from corten.engine.paths import Paths
 from corten.engine.results import LogQuery
+from tests.system.conftest import clean, leftovers
 
 EXIT = "next-exit"
 
@@ -84,6 +91,22 @@ class Boat:
 @pytest.fixture
 def boat(engine: Engine) -> Boat:
     return Boat(engine)
+
+
+@pytest.fixture(scope="module")
+def shared_boat(busybox_root: Path) -> Iterator[tuple[Boat, asyncio.Runner]]:
+    """One engine for the tests of a module that leave nothing in it; run coroutines by the runner."""
+    place = Path(tempfile.mkdtemp(prefix="ct-", dir="/tmp"))
+    paths = Paths(place / "root", place / "run")
+    subprocess.run(["cp", "-a", "--reflink=auto", busybox_root, paths.root], check=True)
+    with asyncio.Runner() as runner:
+        engine = runner.run(Engine.start(paths))
+        yield Boat(engine), runner
+        runner.run(engine.close())
+    left = leftovers(paths)
+    clean(paths)
+    shutil.rmtree(place, ignore_errors=True)
+    assert not left, left
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -68,10 +69,21 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], type[CortenError], str]] = [
 
 
 @pytest.mark.parametrize(("config", "host", "error", "words"), CASES, ids=[case[3] for case in CASES])
-async def test_a_bad_create(
-    boat: Boat, config: dict[str, Any], host: dict[str, Any], error: type[CortenError], words: str
+def test_a_bad_create(
+    shared_boat: tuple[Boat, asyncio.Runner],
+    config: dict[str, Any],
+    host: dict[str, Any],
+    error: type[CortenError],
+    words: str,
 ) -> None:
     """Refused at creation, or at the latest at the start; then the container is there and says why."""
+    boat, runner = shared_boat
+    runner.run(_bad_create(boat, config, host, error, words))
+
+
+async def _bad_create(
+    boat: Boat, config: dict[str, Any], host: dict[str, Any], error: type[CortenError], words: str
+) -> None:
     request = ContainerCreate(
         **{"image": "busybox", "cmd": ["true"], **config},
         host_config=HostConfig(**{"network_mode": "none", **host}),
@@ -86,7 +98,8 @@ async def test_a_bad_create(
         await boat.containers.remove(container.id)
     assert not os.listdir(boat.engine.paths.containers)
     assert not os.listdir(boat.engine.paths.container_runs)
-    await boat.run("true", name="bad")
+    good = await boat.run("true", name="bad")
+    await boat.containers.remove(good.id)
 
 
 async def test_operations_in_the_wrong_state(boat: Boat) -> None:

@@ -19,7 +19,6 @@ from corten.api.host_config import RestartPolicy
 from corten.engine.engine import Engine
 from corten.engine.paths import Paths
 from corten.errors import Conflict, CortenError, IntegrityError
-from tests.system.conftest import load_image
 from tests.system.engine.conftest import Boat
 
 pytestmark = pytest.mark.root
@@ -28,7 +27,7 @@ Body = Callable[[Boat], Awaitable[object]]
 
 
 @pytest.fixture
-def killed_engine(engine_paths: Paths, busybox_archive: Path) -> Iterator[Callable[[Body], object]]:
+def killed_engine(busybox_paths: Paths) -> Iterator[Callable[[Body], object]]:
     """Runs a body on an engine of a process of its own, which is then killed by SIGKILL; gives what it returned."""
 
     def run(body: Body) -> object:
@@ -36,7 +35,7 @@ def killed_engine(engine_paths: Paths, busybox_archive: Path) -> Iterator[Callab
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            asyncio.run(_in_child(engine_paths, busybox_archive, body, writer))
+            asyncio.run(_in_child(busybox_paths, body, writer))
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as answer:
@@ -46,13 +45,11 @@ def killed_engine(engine_paths: Paths, busybox_archive: Path) -> Iterator[Callab
         return json.loads(text)
 
     yield run
-    asyncio.run(_remove_everything(engine_paths))
+    asyncio.run(_remove_everything(busybox_paths))
 
 
-async def _in_child(paths: Paths, archive: Path, body: Body, writer: int) -> None:
+async def _in_child(paths: Paths, body: Body, writer: int) -> None:
     engine = await Engine.start(paths)
-    if not (await engine.images.list()):
-        await load_image(engine, archive)
     result = await body(Boat(engine))
     os.write(writer, json.dumps(result).encode())
     os.kill(os.getpid(), signal.SIGKILL)
@@ -180,15 +177,8 @@ def test_half_made_things_are_gone(killed_engine: Callable[[Body], object], engi
     assert on_next_engine(engine_paths, after) is True
 
 
-def test_killed_at_random_moments(engine_paths: Paths, busybox_archive: Path) -> None:
+def test_killed_at_random_moments(busybox_paths: Paths) -> None:
     """What a client was told must be true afterwards, whenever the engine died."""
-
-    async def setup() -> None:
-        engine = await Engine.start(engine_paths)
-        await load_image(engine, busybox_archive)
-        await engine.close()
-
-    asyncio.run(setup())
     chance = random.Random(7)
     told: dict[str, str] = {}
     for round in range(8):
@@ -196,7 +186,7 @@ def test_killed_at_random_moments(engine_paths: Paths, busybox_archive: Path) ->
         child = os.fork()
         if child == 0:
             os.close(reader)
-            asyncio.run(_work(engine_paths, writer, round))
+            asyncio.run(_work(busybox_paths, writer, round))
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as lines:
@@ -232,7 +222,7 @@ def test_killed_at_random_moments(engine_paths: Paths, busybox_archive: Path) ->
             await boat.containers.remove(container.id, force=True)
         return True
 
-    assert on_next_engine(engine_paths, check)
+    assert on_next_engine(busybox_paths, check)
 
 
 async def _work(paths: Paths, writer: int, round: int) -> None:
@@ -277,15 +267,12 @@ def test_a_damaged_database_is_named(engine_paths: Paths) -> None:
         asyncio.run(Engine.start(engine_paths))
 
 
-def test_a_monitor_that_is_killed_takes_its_container_along(
-    engine_paths: Paths, busybox_archive: Path
-) -> None:
+def test_a_monitor_that_is_killed_takes_its_container_along(busybox_paths: Paths) -> None:
     async def body() -> None:
-        engine = await Engine.start(engine_paths)
-        await load_image(engine, busybox_archive)
+        engine = await Engine.start(busybox_paths)
         boat = Boat(engine)
         identity = await boat.start("sleep", "60")
-        state = json.loads((engine_paths.container_run(identity) / "state.json").read_text())
+        state = json.loads((busybox_paths.container_run(identity) / "state.json").read_text())
         os.kill(state["monitor_pid"], signal.SIGKILL)
         waiter = boat.containers.wait(identity)
         assert (await asyncio.wait_for(waiter.result(), 15)).status_code == 137
