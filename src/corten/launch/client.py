@@ -21,6 +21,7 @@ from corten.launch import messages, packets
 from corten.launch.exit_status import ExitStatus, MonitorState, read_exit, read_state
 from corten.launch.monitor_client import DEFAULT_DETACH_KEYS, AttachHandle, Attachment, Monitor
 from corten.runtime.operations import Plan
+from corten.runtime.reexec import is_protected, open_protected
 
 __all__ = [
     "DEFAULT_DETACH_KEYS",
@@ -101,16 +102,17 @@ class Launcher:
         self._restarting: asyncio.Task[None] | None = None
         self._monitors: dict[Path, Monitor] = {}
         self._closed = False
+        # What containers get: what this process was started with.
+        self._soft_limit, self._hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     @classmethod
     async def start(
         cls, *, run_dir: Path, executor: str = "corten.runtime.execute", module_path: tuple[str, ...] = ()
     ) -> Launcher:
         """Start the launcher process. `run_dir` ($CORTEN_RUN) holds its lock: two never fork side by side."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:  # two descriptors for each container; the launcher lowers it again for containers
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self = cls(run_dir, executor, module_path)
+        if self._soft_limit != self._hard_limit:  # two descriptors for each container
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard_limit, self._hard_limit))
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._spawn()
         return self
@@ -124,19 +126,32 @@ class Launcher:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.setblocking(False)
         package_parent = str(Path(corten.__file__).resolve().parent.parent)
+        # PID 1 of a container is, until it executes, a fork of the launcher: its /proc/self/exe must not
+        # lead to an interpreter that can be written to.
+        interpreter = -1 if is_protected() else open_protected()
+        arguments = (
+            theirs.fileno(),
+            interpreter,
+            str(self._run_dir / "launcher.lock"),
+            self._executor,
+            self._soft_limit,
+        )
         program = (
             f"import sys; sys.path[:0] = {list(self._module_path)!r}; sys.path.append({package_parent!r})\n"
             f"from corten.launch.launcher import main\n"
-            f"main({theirs.fileno()}, {str(self._run_dir / 'launcher.lock')!r}, {self._executor!r})"
+            f"main{arguments!r}"
         )
         ready = self._loop.create_future()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", program],
-                pass_fds=(theirs.fileno(),),
+                executable=sys.executable if interpreter < 0 else f"/proc/self/fd/{interpreter}",
+                pass_fds=tuple(fd for fd in (theirs.fileno(), interpreter) if fd >= 0),
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
             )
+        if interpreter >= 0:
+            os.close(interpreter)
         self._socket = ours
         self._loop.add_reader(ours, self._on_readable, ready)
         try:

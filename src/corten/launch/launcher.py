@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import resource
 import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
@@ -22,6 +23,7 @@ from corten.launch.starter import Starter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM
     from signal import signal as set_handler
 
@@ -31,8 +33,16 @@ else:  # without `signal`, which wraps these in enums
     from _signal import signal as set_handler
 
 
-def main(socket_fd: int, lock_path: str, executor_name: str) -> None:
-    """Serve until the engine is gone. `executor_name`: the module that has `spawn`, imported once, here."""
+def main(socket_fd: int, interpreter_fd: int, lock_path: str, executor_name: str, soft_limit: int) -> None:
+    """Serve until the engine is gone.
+
+    `interpreter_fd`: what was executed, to be closed; -1 if there is none. `executor_name`: the module that
+    has
+    `spawn`. `soft_limit`: of open files, for containers (the engine has raised its own).
+    """
+    if interpreter_fd >= 0:
+        os.close(interpreter_fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft_limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     __import__(executor_name)
     executor: Executor = sys.modules[executor_name]
     for number in (SIGINT, SIGHUP, SIGTERM, SIGQUIT):
@@ -74,7 +84,8 @@ class Spare:
 
     __slots__ = ("_socket",)
 
-    def __init__(self, engine: socket, lock: int, executor: Executor) -> None:
+    def __init__(self, engine: socket, lock: int, executor: Executor, inherited: Sequence[int] = ()) -> None:
+        """`inherited`: descriptors of this process that are none of the monitor's."""
         self._socket, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         try:
             child = os.fork()
@@ -87,6 +98,8 @@ class Spare:
             try:
                 engine.close()
                 self._socket.close()
+                for fd in inherited:
+                    os.close(fd)
                 monitor_main(theirs, lock, executor)
                 status = 0
             finally:
@@ -120,9 +133,9 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
             return
         try:
             try:
-                (spare or Spare(engine, lock, executor)).use(payload, fds)
+                (spare or Spare(engine, lock, executor, fds)).use(payload, fds)
             except ConnectionError:
-                Spare(engine, lock, executor).use(payload, fds)
+                Spare(engine, lock, executor, fds).use(payload, fds)
         except OSError as error:
             _refuse(fds, payload, error)
         spare = None

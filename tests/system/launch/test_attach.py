@@ -180,14 +180,15 @@ def test_a_slow_client_that_dies_is_dropped(scene, peer):
 def test_the_exit_does_not_wait_for_a_slow_client(scene, peer):
     async def scenario(harness):
         client = peer()
-        monitor = await harness.launch(
-            "one", "seq", "1", "60000", attachments=(Attachment(fd=client.give()),)
-        )
+        client.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        attachment = Attachment(fd=client.give())
+        # More than the client's socket takes, less than fits into the container's pipe.
+        monitor = await harness.launch("one", "seq", "1", "8000", attachments=(attachment,))
         client.gave()
         await monitor.start()
-        assert (await asyncio.wait_for(monitor.wait(), 5)).code == 0
+        assert (await asyncio.wait_for(monitor.wait(), 15)).code == 0
         await client.read_all()
-        assert client.text(1) == b"".join(b"%d\n" % n for n in range(1, 60_001))
+        assert client.text(1) == b"".join(b"%d\n" % n for n in range(1, 8001))
 
     scene(scenario)
 
@@ -235,7 +236,13 @@ def test_a_terminal(scene, peer):
         await monitor.resize(20, 70)
         await client.send(b"stty size\n")
         await client.read_until(b"20 70")
-        await client.send(b"\x03exit 5\n")
+        await client.send(b"echo begun; sleep 100\n")
+        await client.read_until(b"begun\r\n")
+        await asyncio.sleep(0.1)
+        await client.send(b"\x03")
+        await client.read_until(b"^C")
+        await asyncio.sleep(0.1)
+        await client.send(b"exit 5\n")
         assert (await monitor.wait()).code == 5
         await client.read_all()
         assert b"33 111" in log_text(harness, "one")
@@ -296,5 +303,30 @@ def test_attached_clients_leave_no_descriptors(scene, peer):
             client.close()
         await until(lambda: len(os.listdir(f"/proc/{parent}/fd")) == held)
         assert open_fds() == before
+
+    scene(scenario)
+
+
+def test_no_monitor_holds_the_sockets_of_another(scene, peer):
+    """Requests that come faster than monitors are forked in advance: each client must still see its end."""
+
+    async def scenario(harness):
+        clients = [peer() for _ in range(12)]
+        monitors = [
+            await harness.launch(
+                f"c{n}",
+                "sh",
+                "-c",
+                f"echo {n}; sleep {30 * (n % 3)}",
+                attachments=(Attachment(fd=client.give()),),
+            )
+            for n, client in enumerate(clients)
+        ]
+        for client in clients:
+            client.gave()
+        await asyncio.gather(*(monitor.start() for monitor in monitors))
+        for n in range(0, 12, 3):
+            await asyncio.wait_for(clients[n].read_all(), 5)
+            assert clients[n].text(1) == b"%d\n" % n
 
     scene(scenario)

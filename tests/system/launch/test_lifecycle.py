@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import stat
 
@@ -13,6 +14,7 @@ import pytest
 from corten.errors import CommandNotFound, Conflict, InvalidArgument
 from corten.launch.client import read_exit, read_state
 from corten.launch.log import LogQuery, LogReader
+from corten.linux.sealed import is_sealed
 from tests.system.launch.harness import is_alive, open_fds, until
 
 
@@ -264,5 +266,54 @@ def test_sixteen_at_a_time(scene):
             return (await monitor.wait()).code
 
         assert await asyncio.gather(*(one(n) for n in range(64))) == list(range(64))
+
+    scene(scenario)
+
+
+def test_the_limit_of_open_files_is_what_the_engine_was_started_with(scene):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (777, before[1]))
+
+    async def scenario(harness):
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
+        monitor = await harness.start("one", "sh", "-c", "ulimit -n; ulimit -Hn")
+        await monitor.wait()
+        assert log_text(harness, "one") == b"777\n%d\n" % before[1]
+
+    try:
+        scene(scenario)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.root
+def test_the_interpreter_is_executed_from_where_it_cannot_be_written(scene):
+    async def scenario(harness):
+        exe = f"/proc/{harness.launcher.pid}/exe"
+        fd = os.open(exe, os.O_RDONLY)
+        try:
+            assert os.fstatvfs(fd).f_flag & os.ST_RDONLY or is_sealed(fd)
+        finally:
+            os.close(fd)
+
+    scene(scenario)
+
+
+@pytest.mark.slow
+def test_three_hundred_at_once(scene):
+    async def scenario(harness):
+        slots = asyncio.Semaphore(16)
+
+        async def one(n):
+            async with slots:
+                return await harness.start(f"c{n}", "sleep", "1000")
+
+        monitors = await asyncio.gather(*(one(n) for n in range(300)))
+        assert len({monitor.pid for monitor in monitors}) == 300
+        assert all(is_alive(monitor.pid) for monitor in monitors)
+        for monitor in monitors:
+            await monitor.kill(signal.SIGKILL)
+        statuses = await asyncio.gather(*(monitor.wait() for monitor in monitors))
+        assert {status.signal for status in statuses} == {9}
 
     scene(scenario)
