@@ -1,4 +1,4 @@
-"""The content store: verified, durable, one winner, nothing half-made, nothing collected that somebody needs."""
+"""The content store: verified, durable, one winner, nothing half-made, nothing lost that somebody needs."""
 
 import hashlib
 import os

@@ -9,6 +9,7 @@ import pytest
 
 from corten.errors import ArchiveError
 from corten.snapshot.limits import Limits
+from corten.snapshot.tree import remove_tree
 from tests.unit.snapshot.archives import (
     device,
     directory,
@@ -225,6 +226,8 @@ def test_names_and_depths_that_are_too_long(root: Path) -> None:
     )
     with pytest.raises(ArchiveError, match="name of more"):
         unpack(tar_of([member("/".join(["d"] * 2100))]), root)
+    remove_tree(str(root))  # too deep for shutil's recursion
+    assert not root.exists()
 
 
 def test_entry_limit(root: Path) -> None:
