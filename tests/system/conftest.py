@@ -1,4 +1,4 @@
-"""Engines for system tests: in this process or in one of their own, an image, and proof that nothing is left."""
+"""Engines for system tests: in this process or in one of their own, an image, proof that nothing is left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from corten.engine.paths import Paths
 
 
 def busybox_layer() -> bytes:
-    """The tar of a root file system: busybox and its links, a few users, a directory with seeds for volumes."""
+    """The tar of a root file system: busybox and its links, a few users, a directory with a seed."""
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.skip("busybox-static is not installed")
@@ -184,7 +184,7 @@ def clean(paths: Paths) -> None:
 
 @pytest.fixture(scope="session")
 def busybox_root(busybox_archive: Path) -> Iterator[Path]:
-    """The data directory of an engine that has loaded busybox: copied, that is quicker than loading it anew."""
+    """The data directory of an engine that has loaded busybox: a copy is quicker than loading it anew."""
     place = Path(tempfile.mkdtemp(prefix="ct-", dir="/tmp"))
 
     async def make() -> None:

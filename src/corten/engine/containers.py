@@ -199,7 +199,7 @@ class ContainerService:
     ) -> Attachment:
         """Hands the client's connection (`fd`: dup'ed by the caller, owned by the engine from here on) over.
 
-        On a container that was only created the connection waits, and is attached before its first instruction.
+        On a container that was only created the connection waits: it is attached before the start.
         The caller must have sent the 101 answer before.
         """
         try:

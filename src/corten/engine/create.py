@@ -121,7 +121,7 @@ class Creation:
             core.events.publish("volume", "create", name, {"driver": "local"})
 
     def _make_volumes(self, container: Container, resolved: Resolved, made: list[str]) -> None:
-        """Makes the volumes that do not exist yet (their names go to `made`), and the missing sources of -v."""
+        """Makes volumes that do not exist yet (their names go to `made`), and missing sources of -v."""
         for record in resolved.mounts:
             if record.type == "volume":
                 driver, options, labels = resolved.drivers.get(record.name, (record.driver, {}, {}))

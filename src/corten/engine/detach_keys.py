@@ -8,7 +8,7 @@ DEFAULT = b"\x10\x11"
 
 
 def parse_detach_keys(text: str | None) -> bytes:
-    """The bytes that a terminal sends for `text`; None is Docker's default. InvalidArgument for an unknown key."""
+    """The bytes that a terminal sends for `text`; None: Docker's. InvalidArgument for an unknown key."""
     if text is None:
         return DEFAULT
     result = bytearray()

@@ -62,7 +62,7 @@ class Engine:
 
     @classmethod
     async def start(cls, paths: Paths, *, launcher: Launcher | None = None) -> Engine:
-        """Takes the lock, opens the database, finds what runs, and finishes what a dead engine left half-done.
+        """Takes the lock, opens the database, finds what runs, finishes what a dead engine left half-done.
 
         `launcher`: one that was started already (before heavy imports); the engine closes it at its end.
         Conflict when another engine has the same directories.
@@ -124,7 +124,7 @@ class Engine:
 
 
 def take_lock(paths: Paths) -> list[int]:
-    """The lock on both directories, for as long as the descriptors live; Conflict when another engine has it."""
+    """Locks both directories, for as long as the descriptors live; Conflict when another engine has them."""
     held: list[int] = []
     for path in (paths.lock, paths.root / "engine.lock"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -46,7 +46,7 @@ class EventBus:
     def subscribe(
         self, *, since: int | None = None, until: int | None = None, filters: Filters | None = None
     ) -> AsyncIterator[Event]:
-        """Events from now (subscribed when this returns), or from `since`, up to `until` (ns since the epoch).
+        """Events from now (subscribed when this returns), or from `since`, up to `until` (ns since 1970).
 
         Close the iterator (`aclose`) to unsubscribe.
         """
@@ -111,10 +111,7 @@ def compile_filters(filters: Filters) -> Callable[[Event], bool]:
         return lambda event: True
 
     def matches(event: Event) -> bool:
-        for key, values in filters.items():
-            if values and not _match_one(event, key, values):
-                return False
-        return True
+        return all(not values or _match_one(event, key, values) for key, values in filters.items())
 
     return matches
 

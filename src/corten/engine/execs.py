@@ -158,7 +158,7 @@ class ExecService:
         return -1 if process.exit_code is None else process.exit_code
 
     async def run_check(self, container: Container, request: ExecCreate, timeout: float) -> tuple[int, str]:
-        """Runs a command to its end: exit code and output. TimeoutError (and it is killed) after `timeout` s."""
+        """Runs a command: exit code and output. TimeoutError (and it is killed) after `timeout` seconds."""
         process = Exec(secrets.token_hex(32), container, request)
         self._execs[process.id] = process
         ours, theirs = socket.socketpair()

@@ -1,4 +1,4 @@
-"""Files of a container: cp in and out, export, diff. Through /proc/<pid>/root while it runs, else in a worker's view."""
+"""Files of a container: cp, export, diff. Through /proc/<pid>/root while it runs, else in a worker's view."""
 
 from __future__ import annotations
 

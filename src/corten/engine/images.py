@@ -151,7 +151,7 @@ class ImageService:
             self._core.events.publish("image", "save", image_id, {"name": ref})
         return self._save(list(refs))
 
-    async def _save(self, refs: list[str]) -> AsyncIterator[bytes]:
+    async def _save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ class ImageService:
         self._core.events.publish("image", "import", loaded.id, {"name": name})
         yield {"stream": f"Made image: {name}\n", "aux": {"ID": loaded.id}}
 
-    async def usage(self) -> tuple[int, list[ImageSummary]]:
+    async def usage(self) -> tuple[int, builtins.list[ImageSummary]]:
         """For `system df`: bytes of all layers, and the images with what they share."""
         usage = await asyncio.to_thread(self._core.images.disk_usage)
         return usage.layers_size, [
@@ -268,7 +268,7 @@ class _Work:
             await asyncio.wait({worker})
             if not worker.cancelled():
                 worker.exception()
-        if failed and isinstance(failed[0], Exception) and not isinstance(failed[0], OSError):
+        if isinstance(failed[0], Exception) and not isinstance(failed[0], OSError):
             raise failed[0]
 
     async def _feed(self, ours: socket.socket) -> None:

@@ -1,7 +1,7 @@
 """The life of a container's process: start, stop, kill, restart, pause, and what follows its end.
 
 A container's lock is held across one transition, never while its process runs. The supervisor task of each
-running container waits for its end, takes the exit status over from the monitor, and goes on by the restart policy.
+running container waits for its end, takes the exit status over from the monitor, and goes on by the policy.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Lifecycle:
                 await self.ended(container, status)
 
     async def _after_lost_monitor(self, container: Container) -> ExitStatus:
-        """The monitor went without a word (somebody killed it): what it wrote counts; else its container ends."""
+        """The monitor went without a word: what it wrote counts; if there is nothing, its container ends."""
         found = read_exit(self._core.paths.container_run(container.id))
         if found is not None:
             return found
@@ -283,7 +283,7 @@ class Lifecycle:
             await asyncio.wait([ended], timeout=_KILL_PATIENCE)
         if not ended.done():
             raise StartError(
-                f"cannot stop container {container.short_id}: its process does not go (is it waiting for a disk?)"
+                f"cannot stop container {container.short_id}: its process stays (does it wait for a disk?)"
             )
 
     async def kill(self, container: Container, signal: str) -> None:

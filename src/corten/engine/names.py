@@ -1,4 +1,4 @@
-"""Names for containers that got none: an adjective and the surname of somebody who built or studied things."""
+"""Names for containers that got none: an adjective and the surname of somebody who found things out."""
 
 from __future__ import annotations
 

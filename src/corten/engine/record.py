@@ -1,4 +1,4 @@
-"""What the engine knows about one container: what it is (definition), how it is (state), what serves it now."""
+"""What the engine knows about one container: what it is (definition), how it is (state), what serves it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class PendingClient:
 
 
 class Container:
-    """One container in memory. `definition` and `state` have a copy in the database: see `catalog.Catalog`."""
+    """One container in memory. `definition` and `state` are in the database as well: see `catalog`."""
 
     __slots__ = (
         "backoff",

@@ -69,7 +69,7 @@ class Recovery:
             return container.id, None
         if monitor.started_at_ns:
             return container.id, monitor
-        # It holds before its exec: the engine died in the middle of a start that nobody was told to have worked.
+        # It holds before its exec: the engine died in a start that nobody was told to have worked.
         try:
             await monitor.kill(9)
             await monitor.wait()

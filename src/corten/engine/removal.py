@@ -102,7 +102,7 @@ class Removal:
                 core.events.publish("volume", "destroy", mount.name, {"driver": volume.driver})
 
     async def prune(self, filters: Filters | None) -> Pruned:
-        """Removes every container that does not run and that the filters (until, label, label!) let through."""
+        """Removes the containers that do not run and that the filters (until, label, label!) let through."""
         filters = filters or {}
         for key in filters:
             if key not in ("until", "label", "label!"):

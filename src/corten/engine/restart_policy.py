@@ -16,7 +16,8 @@ def check_policy(host: HostConfig) -> None:
     policy = host.restart_policy
     if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
         raise InvalidArgument(
-            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            f"invalid restart policy: unknown policy '{policy.name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
         )
     if policy.maximum_retry_count and policy.name != "on-failure":
         raise InvalidArgument(

@@ -49,7 +49,7 @@ class Sampling:
     async def stats(
         self, container: Container, *, stream: bool, one_shot: bool
     ) -> AsyncIterator[ContainerStats]:
-        """One a second while `stream`; otherwise one, with the sample of a second before unless `one_shot`."""
+        """One a second while `stream`; else one, with the sample of a second before unless `one_shot`."""
         previous = self.sample(container)
         if one_shot:
             yield previous

@@ -50,7 +50,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise IntegrityError(
-            f"the database {path} is damaged ({error}): restore it from a backup, or move it away to begin anew"
+            f"the database {path} is damaged ({error}): restore a backup of it, or move it away to begin anew"
         ) from error
     except BaseException:
         connection.close()

@@ -1,4 +1,4 @@
-"""Attach, logs and terminal sizes: what clients see and type. The bytes go from the monitor to the client itself."""
+"""Attach, logs, terminal sizes: what clients see and type. The bytes go from the monitor to the client."""
 
 from __future__ import annotations
 

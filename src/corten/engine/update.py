@@ -59,7 +59,8 @@ def merged(host: HostConfig, request: ContainerUpdate) -> HostConfig:
         )
     if request.memory and not request.memory_swap and 0 < host.memory_swap < request.memory:
         raise Conflict(
-            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+            "Memory limit should be smaller than already set memoryswap limit, "
+            "update the memoryswap at the same time"
         )
     if request.restart_policy is not None and request.restart_policy.name:
         if host.auto_remove and request.restart_policy.name != "no":

@@ -24,8 +24,8 @@ class VolumeMount:
 class VolumeDriver(Protocol):
     """Makes, finds and removes the storage of volumes; the records live in `VolumeStore`.
 
-    Names are valid already. Every operation may be repeated: a crash between a driver's step and the record is
-    mended by doing the step again.
+    Names are valid already. Every operation may be repeated: a crash between a driver's step and the record
+    is mended by doing the step again.
     """
 
     name: str

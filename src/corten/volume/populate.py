@@ -14,7 +14,7 @@ from corten.snapshot.view import run_in_view
 
 
 def populate(lowers: Sequence[str], path: str, target: Path) -> None:
-    """Copies the directory `path` of the image whose layers are `lowers` (topmost first) into the empty `target`.
+    """Copies the directory `path` of the image with layers `lowers` (topmost first) into the empty `target`.
 
     Nothing happens when the image has no directory there. Blocks: call it in a thread.
     """
@@ -53,7 +53,7 @@ def populate(lowers: Sequence[str], path: str, target: Path) -> None:
 
 
 def may_exist(lowers: Sequence[str], path: str) -> bool:
-    """Whether some layer has something at `path` or a link on the way there: cheap, and right when it says no."""
+    """Whether some layer has something at `path`, or a link on the way: cheap, and right when it says no."""
     parts = [part for part in path.split("/") if part]
     for lower in lowers:
         current = lower

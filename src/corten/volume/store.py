@@ -48,7 +48,8 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidArgument(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
+            "If you intended to pass a host directory, use absolute path"
         )
     if len(name) > 255:
         raise InvalidArgument(
@@ -146,7 +147,7 @@ class VolumeStore:
         return self._driver(volume.driver).usage(volume.name)
 
     def recover(self) -> None:
-        """Finishes what a crash cut short: removes records without storage, and empty storage without record."""
+        """Finishes what a crash cut short: removes records without storage, empty storage without record."""
         known = self.list()
         for volume in known:
             if volume.driver in self._drivers and not self._drivers[volume.driver].exists(volume.name):

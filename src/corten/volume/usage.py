@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def disk_usage(path: Path) -> int:
-    """Bytes of the files beneath `path`, each hard-linked file once; what vanishes meanwhile is not counted."""
+    """Bytes of the files beneath `path`, each hard-linked file once; what vanishes meanwhile counts not."""
     total = 0
     seen: set[tuple[int, int]] = set()
     pending = [str(path)]

@@ -112,7 +112,7 @@ async def test_operations_in_the_wrong_state(boat: Boat) -> None:
         boat.containers.top(identity),
         boat.engine.execs.create(identity, ExecCreate(cmd=["true"])),
     ):
-        with pytest.raises(Conflict, match="not running|not paused|stopped"):
+        with pytest.raises(Conflict, match=r"not running|not paused|stopped"):
             await call
     with pytest.raises(InvalidArgument, match='invalid condition: "never"'):
         boat.containers.wait(identity, "never")

@@ -27,7 +27,8 @@ async def test_limits_are_seen_from_inside_and_can_be_changed(boat: Boat) -> Non
         "sleep", "60", host={"memory": 64 * MIB, "pids_limit": 50, "nano_cpus": 500_000_000}
     )
     cgroup = (
-        "for f in memory/memory.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us memory.max pids.max cpu.max;"
+        "for f in memory/memory.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us"
+        " memory.max pids.max cpu.max;"
         " do cat /sys/fs/cgroup/$f 2>/dev/null; done"
     )
     _, out = await boat.exec(identity, "sh", "-c", cgroup)

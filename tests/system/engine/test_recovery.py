@@ -28,7 +28,7 @@ Body = Callable[[Boat], Awaitable[object]]
 
 @pytest.fixture
 def killed_engine(busybox_paths: Paths) -> Iterator[Callable[[Body], object]]:
-    """Runs a body on an engine of a process of its own, which is then killed by SIGKILL; gives what it returned."""
+    """Runs a body on an engine in a process of its own, which then gets SIGKILL; gives what it returned."""
 
     def run(body: Body) -> object:
         reader, writer = os.pipe()

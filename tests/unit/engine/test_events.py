@@ -41,7 +41,7 @@ async def test_memory_is_bounded() -> None:
     for number in range(REMEMBERED + 10):
         bus.publish("container", str(number), "a")
     stream = bus.subscribe(since=0, until=time.time_ns())
-    assert [event.action async for event in stream][0] == "10"
+    assert (await anext(stream)).action == "10"
 
 
 async def test_a_closed_stream_ends() -> None:

@@ -1,4 +1,4 @@
-"""The runtime specification of a container, with Docker's defaults. Fast: static parts are made once, at import."""
+"""The runtime specification of a container, with Docker's defaults. Static parts are made once, at import."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ _ROOTLESS_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 class Surroundings:
     """What a spec depends on outside of the container's own record.
 
-    `directory`: the container's data directory. `files`: destination → source of resolv.conf, hostname, hosts.
-    `peers`: "net", "pid", "ipc" → the pid of the container whose namespace is joined. `shm`: the directory that a
+    `directory`: the container's data directory. `files`: destination → source of resolv.conf, hostname and
+    hosts. `peers`: "net", "pid", "ipc" → the pid of the container that is joined. `shm`: the directory that a
     shareable /dev/shm is, or "". `volumes`: name → its mount. `images`: image mounts' lower directories by
     destination, topmost first.
     """
@@ -104,7 +104,7 @@ class Surroundings:
 
 
 def hostname_of(container: Container, host_name: str) -> str:
-    """The container's host name: what was asked for, the host's with its UTS or network namespace, or the short id."""
+    """Its host name: what was asked for, the host's with its UTS or network namespace, or the short id."""
     if container.config.hostname:
         return container.config.hostname
     if container.host_config.uts_mode == "host" or container.host_config.network_mode == "host":
@@ -119,7 +119,7 @@ def build_spec(container: Container, around: Surroundings, *, host_name: str) ->
     hostname = hostname_of(container, host_name)
     devices, rules = _devices(host, rootless=around.rootless)
     masked, readonly = _paths(host, security)
-    own_uts = (host.uts_mode != "host" and not host.network_mode == "host") or (host.uts_mode != "host")
+    own_uts = host.uts_mode != "host"
     process = _process(container, hostname, security)
     capabilities = process.capabilities.bounding if process.capabilities else ()
     unfiltered = security.seccomp == "unconfined" or host.privileged or no_seccomp()

@@ -1,4 +1,4 @@
-"""Which mounts a container gets: -v, --mount, --tmpfs, --volumes-from and the image's VOLUMEs, resolved to records."""
+"""Which mounts a container gets: -v, --mount, --tmpfs, --volumes-from and the image's VOLUMEs, as records."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _TMPFS_FLAGS = frozenset(
 
 @dataclass(slots=True)
 class Resolved:
-    """`mounts` in the order of mounting; `volumes` are the ones to make first: the mount, and what to make it with."""
+    """`mounts` in the order of mounting; `drivers`: volume → driver, options and labels to make it with."""
 
     mounts: list[MountRecord] = field(default_factory=list)
     drivers: dict[str, tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=dict)

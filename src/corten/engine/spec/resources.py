@@ -36,7 +36,7 @@ def build_resources(limits: Limits, devices: tuple[DeviceCgroup, ...]) -> Resour
 
 
 def memory(limits: Limits) -> Memory | None:
-    """Without a limit on swap of its own, a container may swap as much as it has memory (Docker's default)."""
+    """Without a limit of its own on swap, a container may swap as much as it has memory, as in Docker."""
     swap = limits.memory_swap
     if limits.memory and swap == 0:
         swap = limits.memory * 2

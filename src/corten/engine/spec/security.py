@@ -70,7 +70,7 @@ def parse_security(host: HostConfig) -> SecurityOptions:
         and not seccomp.lstrip().startswith("{")
     ):
         raise InvalidArgument(
-            f"opening seccomp profile ({seccomp}) failed: pass the profile's JSON itself, unconfined or builtin"
+            f"opening seccomp profile ({seccomp}) failed: pass the profile's JSON, unconfined or builtin"
         )
     return SecurityOptions(
         no_new_privileges=new_privileges == "true",

@@ -103,7 +103,8 @@ def check_resources(limits: Resources) -> list[str]:
     if limits.device_requests:
         wanted = limits.device_requests[0].driver or "gpu"
         raise InvalidArgument(
-            f'could not select device driver "{wanted}" with capabilities: {limits.device_requests[0].capabilities}'
+            f'could not select device driver "{wanted}" with capabilities: '
+            f"{limits.device_requests[0].capabilities}"
         )
     return warnings
 
@@ -129,7 +130,8 @@ def _check_memory(limits: Resources) -> list[str]:
         raise InvalidArgument(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
     if limits.oom_kill_disable and memory == 0:
         warnings.append(
-            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources."
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the "
+            "system running out of resources."
         )
     return warnings
 
@@ -272,7 +274,7 @@ def _check_host(host: HostConfig) -> None:
         raise InvalidArgument(f"invalid isolation '{host.isolation}' on linux")
     if host.log_config.type not in ("", "json-file", "local", "none"):
         raise InvalidArgument(
-            f"logger: no log driver named '{host.log_config.type}' is registered; use json-file, local or none"
+            f"logger: no log driver named '{host.log_config.type}' is registered: use json-file, local, none"
         )
     log_limits(host)
     for name in host.sysctls:
