@@ -126,6 +126,9 @@ class Monitor:
                 message, fds = packets.receive(self._socket)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                # It ended with something of ours unread. What it had said before is still queued behind this error.
+                continue
             except OSError:
                 message, fds = None, []
             if message is None:
