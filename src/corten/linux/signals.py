@@ -22,6 +22,7 @@ SIG_IGN = _signal.SIG_IGN
 getsignal = _signal.getsignal
 pthread_sigmask = _signal.pthread_sigmask
 sigwaitinfo = _signal.sigwaitinfo
+valid_signals = _signal.valid_signals
 set_handler = _signal.signal
 _libc_signal = libc("signal", ctypes.c_int, ctypes.c_void_p)
 

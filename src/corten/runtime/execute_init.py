@@ -20,7 +20,7 @@ def supervise(child: int) -> None:
     p.prctl(p.PR_SET_DUMPABLE, 0)
     p.set_name(b"corten-init")
     close_range(3)
-    signals = set(range(1, s.NSIG)) - _SYNCHRONOUS
+    signals = s.valid_signals() - _SYNCHRONOUS
     s.pthread_sigmask(s.SIG_BLOCK, signals)
     for number in (_SIGTTIN, _SIGTTOU):
         s.set_handler(number, s.SIG_IGN)

@@ -134,8 +134,8 @@ def compile_plan(
         draft.settings["poststart_hooks"] = (_hooks(hooks.poststart), *states["running"])
     compile_finish(draft, process, spec, init=init, preserve_fds=preserve_fds)
     # What needs no word from the parent until exec may share its memory, see `linux.vfork`; nobody but the
-    # child may be in its pid namespace, or could look into it.
-    alone = "pid" in namespaces and namespaces["pid"] is None and "user" not in namespaces
+    # child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids sharing.
+    alone = namespaces.get("pid", "") is None and "user" not in namespaces and "time" not in namespaces
     draft.settings["shares"] = alone and hooks is None and not (init or hold)
     return draft.finish()
 

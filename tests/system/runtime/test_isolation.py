@@ -77,7 +77,7 @@ def test_devices(bundle):
         "/dev/urandom 1:9 666",
         "/dev/tty 5:0 666",
     ]
-    assert bundle.output("readlink /dev/fd /dev/ptmx /dev/stdin").split() == [
+    assert bundle.output("for n in fd ptmx stdin; do readlink /dev/$n; done").split() == [
         "/proc/self/fd",
         "pts/ptmx",
         "/proc/self/fd/0",
@@ -201,17 +201,22 @@ def test_no_leaked_descriptors(bundle):
 
 def test_preserved_descriptors(bundle):
     read_end, write_end = os.pipe()
-    os.dup2(write_end, 3)
-    os.close(write_end)
+    bundle.script("echo preserved >&3")
+    bundle.write()
     try:
-        bundle.script("echo preserved >&3")
-        bundle.write()
         done = bundle.command(
-            "run", "--preserve-fds", "1", "--bundle", str(bundle.directory), bundle.id, pass_fds=(3,)
+            "run",
+            "--preserve-fds",
+            "1",
+            "--bundle",
+            str(bundle.directory),
+            bundle.id,
+            pass_fds=(3,),
+            preexec_fn=lambda: os.dup2(write_end, 3),
         )
         assert done.returncode == 0, done.stderr
     finally:
-        os.close(3)
+        os.close(write_end)
     assert os.read(read_end, 100) == b"preserved\n"
     os.close(read_end)
 
@@ -236,8 +241,6 @@ def test_working_directory_is_made(bundle):
 def test_ignored_signals_are_not_inherited(bundle):
     import signal
 
-    text = bundle.output(
-        "grep -e SigIgn -e SigBlk /proc/self/status",
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    )
-    assert all(int(line.split()[1], 16) == 0 for line in text.splitlines())
+    bundle.process["args"] = ["grep", "-e", "SigIgn", "-e", "SigBlk", "/proc/self/status"]
+    done = bundle.run(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert [int(line.split()[1], 16) for line in done.stdout.splitlines()] == [0, 0]
