@@ -1,7 +1,7 @@
 """Execute a plan: the child's side, from clone to exec. No import happens here, nothing is logged.
 
-Each operation of `plan.child` is looked up in `HANDLERS` and called with the `Child`. What fails is told to the
-parent over the channel as (class of `corten.errors`, sentence), and the child exits.
+Each operation of `plan.child` is looked up in `HANDLERS` and called with the `Child`. What fails is told
+to the parent over the channel as (class of `corten.errors`, sentence), and the child exits.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Child:
         "arguments",
         "channel",
         "console",
+        "death_signal",
         "environment",
         "found",
         "proc",
@@ -64,6 +65,7 @@ class Child:
         self.slots = slots
         self.root = -1
         self.proc = -1
+        self.death_signal = 0
         self.arguments: list[bytes] = []
         self.environment: dict[bytes, bytes] = {}
         self.user: tuple[int, int, tuple[int, ...]] | None = None
@@ -86,7 +88,8 @@ class Child:
         handle.detach()
 
     def open_proc(self, path: bytes, flags: int) -> int:
-        """Open `path` below the /proc that we came from: verified to be one, and no link or mount leads out of it.
+        """Open `path` below the /proc that we came from: verified to be one, and no link or mount leads
+        out of it.
 
         The container's own /proc is never written to: what is there may be the work of another container that
         shares a volume (CVE-2025-52881).
@@ -95,7 +98,9 @@ class Child:
 
 
 def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[bytes], list[bytes]] | None:
-    """Become the container's process, up to exec: (path, argv, environment); None when it failed and was told."""
+    """Become the container's process, up to exec: (path, argv, environment); None when it failed and
+    was told.
+    """
     name = "enter_cgroup"
     arguments: tuple[Any, ...] = ()
     try:
@@ -167,6 +172,7 @@ def start(child: Child, death_signal: int) -> None:
     """A session of our own; no umask in the way of what is made."""
     os.umask(0)
     os.setsid()
+    child.death_signal = death_signal
     if death_signal:
         p.prctl(p.PR_SET_PDEATHSIG, death_signal)
 
@@ -269,7 +275,9 @@ def container_hooks(child: Child, hooks: Any, before: bytes, after: bytes) -> No
 
 
 def set_label(child: Child, module: bytes, value: bytes) -> None:
-    """The label that a security module gives the process at exec (the module's own file, or the shared one)."""
+    """The label that a security module gives the process at exec (the module's own file, or the
+    shared one).
+    """
     try:
         write_proc(child, b"self/attr/" + module + b"/exec", value)
     except FileNotFoundError:

@@ -31,8 +31,8 @@ def resolve_user(
 ) -> None:
     """Find user, groups and home in the container's own /etc/passwd and /etc/group.
 
-    `text` is "name|uid[:group|gid]"; None: `uid` and `gid` are given, only the home is looked up. `extra`: further
-    groups, by number or name.
+    `text` is "name|uid[:group|gid]"; None: `uid` and `gid` are given, only the home is looked up.
+    `extra`: further groups, by number or name.
     """
     name, _separator, group = (text or "").partition(":")
     found_home = b""
@@ -123,6 +123,8 @@ def set_user(child: Child, setgroups: bool, keep: bool) -> None:
         raise StartError(
             f"cannot become user {uid}, group {gid}: {error.strerror} (is it mapped in the user namespace?)"
         ) from None
+    if child.death_signal:  # a change of credentials clears it
+        p.prctl(p.PR_SET_PDEATHSIG, child.death_signal)
 
 
 def set_rlimits(child: Child, limits: tuple[tuple[int, str, int, int], ...]) -> None:
