@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import msgspec
 
-import corten
 from corten.errors import Unavailable
 from corten.launch import messages, packets
 from corten.launch.exit_status import ExitStatus, MonitorState, read_exit, read_state
@@ -125,7 +124,7 @@ class Launcher:
     async def _spawn(self) -> None:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.setblocking(False)
-        package_parent = str(Path(corten.__file__).resolve().parent.parent)
+        package_parent = str(Path(__file__).resolve().parents[2])
         # PID 1 of a container is, until it executes, a fork of the launcher: its /proc/self/exe must not
         # lead to an interpreter that can be written to.
         interpreter = -1 if is_protected() else open_protected()
