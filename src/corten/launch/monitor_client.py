@@ -127,7 +127,7 @@ class Monitor:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                # It ended with something of ours unread. What it had said before is still queued behind this error.
+                # It ended with something of ours unread; what it said before is queued behind this error.
                 continue
             except OSError:
                 message, fds = None, []
