@@ -10,6 +10,7 @@ import msgspec
 
 from corten.engine.record import Container, Definition, StateRecord
 from corten.engine.state import Status, check_transition
+from corten.engine.store import execute
 from corten.errors import Conflict, IntegrityError, InvalidArgument, NotFound
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -98,7 +99,8 @@ class Catalog:
         self._reserved.discard(name)
 
     def add(self, container: Container) -> None:
-        self._connection.execute(
+        execute(
+            self._connection,
             "INSERT INTO containers VALUES (?, ?, ?, ?, ?)",
             (
                 container.id,
@@ -118,23 +120,27 @@ class Catalog:
         self.save_state(container)
 
     def save_state(self, container: Container) -> None:
-        self._connection.execute(
-            "UPDATE containers SET state = ? WHERE id = ?", (_encode(container.state), container.id)
+        execute(
+            self._connection,
+            "UPDATE containers SET state = ? WHERE id = ?",
+            (_encode(container.state), container.id),
         )
 
     def save_definition(self, container: Container) -> None:
-        self._connection.execute(
-            "UPDATE containers SET config = ? WHERE id = ?", (_encode(container.definition), container.id)
+        execute(
+            self._connection,
+            "UPDATE containers SET config = ? WHERE id = ?",
+            (_encode(container.definition), container.id),
         )
 
     def rename(self, container: Container, name: str) -> None:
-        self._connection.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container.id))
+        execute(self._connection, "UPDATE containers SET name = ? WHERE id = ?", (name, container.id))
         del self._by_name[container.name]
         container.name = name
         self._by_name[name] = container
 
     def delete(self, container: Container) -> None:
-        self._connection.execute("DELETE FROM containers WHERE id = ?", (container.id,))
+        execute(self._connection, "DELETE FROM containers WHERE id = ?", (container.id,))
         self._by_id.pop(container.id, None)
         if self._by_name.get(container.name) is container:
             del self._by_name[container.name]

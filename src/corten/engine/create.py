@@ -14,6 +14,7 @@ from corten.api.container import ContainerConfig, ContainerCreate
 from corten.api.host_config import HostConfig
 from corten.engine import rootless
 from corten.engine.core import Core
+from corten.engine.disk import disk_error
 from corten.engine.names import generate_name
 from corten.engine.record import Container, Definition, MountRecord, StateRecord
 from corten.engine.results import Created, StdioFds
@@ -110,12 +111,14 @@ class Creation:
                 core.catalog.add(container)
             if resolved.mounts:
                 await self._fill(container.definition.mounts, image)
-        except BaseException:
+        except BaseException as error:
             if container.id in core.catalog:
                 core.catalog.delete(container)
             for name in made:
                 core.volumes.abandon(name)
             core.trash.discard(directory)
+            if isinstance(error, OSError):
+                raise disk_error(error, f"create container {container.name}") from error
             raise
         for name in made:
             core.events.publish("volume", "create", name, {"driver": "local"})

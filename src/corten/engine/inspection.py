@@ -21,6 +21,7 @@ from corten.api.network import EndpointSettings
 from corten.engine.core import Core
 from corten.engine.launching import Launching, log_path
 from corten.engine.record import Container, MountRecord
+from corten.engine.spec.build import hostname_of
 from corten.engine.state import Status
 from corten.engine.timestamp import rfc3339
 from corten.errors import CortenError
@@ -93,8 +94,8 @@ class Inspection:
     def _config(self, container: Container) -> Any:
         config = container.config
         hostname = config.hostname
-        if not hostname and not container.host_config.network_mode.startswith("container:"):
-            hostname = container.short_id
+        if not container.host_config.network_mode.startswith("container:"):
+            hostname = hostname_of(container, self._core.host_name)
         return msgspec.structs.replace(config, hostname=hostname, env=config.env or [])
 
 

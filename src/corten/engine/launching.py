@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corten.engine.core import Core
+from corten.engine.disk import disk_error
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
 from corten.engine.spec.validate import log_limits
@@ -42,7 +43,10 @@ class Launching:
         core = self._core
         directory = core.paths.container(container.id)
         needs_network = needs_endpoint(container)
-        self._write_files(container, directory)
+        try:
+            self._write_files(container, directory)
+        except OSError as error:
+            raise disk_error(error, f"prepare the files of container {container.name}") from error
         spec = self.spec(container)
         container.spec = spec
         plan = compile_plan(

@@ -59,7 +59,8 @@ class Lifecycle:
                 raise NotModified(f"container {container.short_id} is already running")
             if status is Status.PAUSED:
                 raise Conflict("cannot start a paused container, try unpause instead")
-            if status in (Status.REMOVING, Status.DEAD) or container.id not in self._core.catalog:
+            gone = container.removal or container.id not in self._core.catalog
+            if gone or status in (Status.REMOVING, Status.DEAD):
                 raise Conflict("container is marked for removal and cannot be started")
             self._cancel_restart(container)
             container.state.restart_count = 0
@@ -201,7 +202,9 @@ class Lifecycle:
                 self.schedule_restart(container)
             return
         waiting.wake(container, "not-running", error=status.error)
-        if container.host_config.auto_remove and not core.closing and self.remove_ended is not None:
+        if container.host_config.auto_remove and not (
+            core.closing or container.stays or self.remove_ended is None
+        ):
             asyncio.get_running_loop().create_task(_quiet(self.remove_ended(container)))
 
     def _ran_for(self, container: Container) -> int:
@@ -316,16 +319,18 @@ class Lifecycle:
 
     async def restart(self, container: Container, signal: str | None, timeout: int | None) -> None:
         """See `ContainerService.restart`."""
+        container.stays = True
         try:
-            await self.stop(container, signal, timeout)
-        except NotModified:
-            pass
-        if container.host_config.auto_remove and container.id not in self._core.catalog:
-            raise Conflict(f"container {container.short_id} was removed when it stopped (--rm)")
-        try:
-            await self.start(container)
-        except NotModified:
-            pass
+            try:
+                await self.stop(container, signal, timeout)
+            except NotModified:
+                pass
+            try:
+                await self.start(container)
+            except NotModified:
+                pass
+        finally:
+            container.stays = False
         self._core.publish(container, "restart")
 
     async def pause(self, container: Container) -> None:

@@ -127,6 +127,7 @@ class Container:
         "restart_task",
         "spec",
         "state",
+        "stays",
         "stdio",
         "supervisor",
         "waiters",
@@ -158,6 +159,8 @@ class Container:
         self.backoff = 0.0
         # Whether a removal is under way: a second one is told so.
         self.removal = False
+        # --rm does not count at the moment: the end is one half of a restart.
+        self.stays = False
 
     @property
     def short_id(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from corten.errors import IntegrityError, NoSpace, Unsupported
+from corten.errors import IntegrityError, NoSpace, Unavailable, Unsupported
 
 SCHEMA_VERSION = 1
 
@@ -70,13 +70,33 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise sqlite3.DatabaseError(result)
 
 
+def execute(
+    connection: sqlite3.Connection, statement: str, values: tuple[object, ...] = ()
+) -> sqlite3.Cursor:
+    """`connection.execute`; NoSpace when the disk is full, Unavailable for what else the database refuses."""
+    try:
+        return connection.execute(statement, values)
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise NoSpace(
+                "cannot write the database: the disk is full; free some space and try again"
+            ) from error
+        raise Unavailable(f"cannot write the database: {error}") from error
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One transaction around several statements; must not be held across an await."""
-    connection.execute("BEGIN IMMEDIATE")
+    execute(connection, "BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+    try:
+        execute(connection, "COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,9 @@ import pytest
 from corten.api.container import ContainerCreate, Healthcheck
 from corten.api.exec import ExecCreate
 from corten.api.host_config import DeviceMapping, HostConfig, LogConfig, PortBinding, Ulimit
-from corten.errors import Conflict, CortenError, InvalidArgument, NotFound
+from corten.engine.engine import Engine
+from corten.engine.paths import Paths
+from corten.errors import Conflict, CortenError, InvalidArgument, NoSpace, NotFound
 from tests.system.engine.conftest import Boat
 
 pytestmark = pytest.mark.root
@@ -157,3 +162,60 @@ async def test_the_filters_of_ps(boat: Boat) -> None:
     assert await found(expose=["80"]) == {"third"}
     limited = await boat.containers.list(limit=1)
     assert [item.id for item in limited] == [third]
+
+
+@pytest.fixture
+def small_disk(engine_paths: Paths, busybox_root: Path) -> Iterator[Paths]:
+    """A data directory on a file system of its own that has little room."""
+    engine_paths.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", engine_paths.root], check=True)
+    try:
+        subprocess.run(["cp", "-a", f"{busybox_root}/.", engine_paths.root], check=True)
+        yield engine_paths
+    finally:
+        subprocess.run(["umount", engine_paths.root], check=True)
+
+
+def fill(directory: Path) -> None:
+    """Not a byte is left."""
+    for number, size in enumerate((1 << 20, 1 << 12, 1)):
+        with open(directory / f"filler-{number}", "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+async def test_a_full_disk_is_told_and_leaves_nothing(small_disk: Paths) -> None:
+    engine = await Engine.start(small_disk)
+    boat = Boat(engine)
+    try:
+        fill(small_disk.root)
+        with pytest.raises(NoSpace, match="disk is full"):
+            for number in range(200):  # some rows still fit into what the database has
+                await boat.create("true", name=f"full-{number}", host={"binds": [f"volume-{number}:/v"]})
+        rows = await boat.containers.list(all=True)
+        assert {item.id for item in rows} == set(os.listdir(small_disk.containers))
+        for filler in small_disk.root.glob("filler-*"):
+            filler.unlink()
+        ran = await boat.run("true")
+        assert ran.code == 0
+        for item in await boat.containers.list(all=True):
+            await boat.containers.remove(item.id)
+    finally:
+        await engine.close()
+
+
+async def test_a_container_that_fills_the_disk_fails_alone(small_disk: Paths) -> None:
+    engine = await Engine.start(small_disk)
+    boat = Boat(engine)
+    try:
+        # What it says while the disk is full may be lost, for the log is there as well; not what comes after.
+        ran = await boat.sh(
+            "dd if=/dev/zero of=/big bs=1M count=100; code=$?; rm /big; echo code=$code; exit 5"
+        )
+        assert (ran.code, ran.out) == (5, "code=1\n")
+        await boat.containers.remove(ran.id)
+    finally:
+        await engine.close()

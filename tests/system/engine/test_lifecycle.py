@@ -254,3 +254,24 @@ async def test_stats_count_memory_and_time(boat: Boat) -> None:
     assert samples[0].cpu_stats.cpu_usage.total_usage > 0
     assert samples[0].memory_stats.usage
     assert samples[0].pids_stats.current >= 1
+
+
+async def test_a_restart_keeps_what_rm_would_take_away(boat: Boat) -> None:
+    identity = await boat.start("sleep", "60", host={"auto_remove": True})
+    pid = (await boat.containers.inspect(identity)).state.pid
+    await boat.containers.restart(identity, timeout=0)
+    state = (await boat.containers.inspect(identity)).state
+    assert state.running and state.pid != pid
+    waiter = boat.containers.wait(identity, "removed")
+    await boat.containers.stop(identity, timeout=0)
+    await waiter.result()
+
+
+async def test_a_start_while_it_is_removed(boat: Boat) -> None:
+    identity = await boat.start("sleep", "60")
+    results = await asyncio.gather(
+        boat.containers.remove(identity, force=True), boat.containers.start(identity), return_exceptions=True
+    )
+    assert results[0] is None
+    assert isinstance(results[1], (Conflict, NotModified))
+    assert not await boat.containers.list(all=True)
