@@ -13,7 +13,9 @@ IFF_RUNNING = 0x40
 
 
 def set_up(name: bytes) -> None:
-    """Bring the interface up in the network namespace of the caller (`struct ifreq`: name, flags; 40 bytes)."""
+    """Bring the interface up in the network namespace of the caller (`struct ifreq`: name, flags; 40
+    bytes).
+    """
     handle = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
     try:
         request = name.ljust(16, b"\0") + (IFF_UP | IFF_RUNNING).to_bytes(2, "little") + bytes(22)

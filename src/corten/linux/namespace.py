@@ -64,9 +64,9 @@ _setns = libc("setns", ctypes.c_int, ctypes.c_int)
 def clone3(flags: int, *, cgroup: int = -1) -> tuple[int, int]:
     """A fork into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
 
-    `cgroup` is the descriptor of a v2 cgroup's directory that the child is born in. The child must not return to
-    code that knows of threads or of os.register_at_fork: it sets itself up and executes. CLONE_PARENT forbids an
-    exit signal (the parent's is taken).
+    `cgroup` is the descriptor of a v2 cgroup's directory that the child is born in. The child must not
+    return to code that knows of threads or of os.register_at_fork: it sets itself up and executes.
+    CLONE_PARENT forbids an exit signal (the parent's is taken).
     """
     pidfd = ctypes.c_int(-1)
     flags |= CLONE_PIDFD

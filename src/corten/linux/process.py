@@ -1,4 +1,6 @@
-"""Calls about the process itself: descriptors, exec by descriptor, keyring, personality, priorities, names."""
+"""Calls about the process itself: descriptors, exec by descriptor, keyring, personality, priorities,
+names.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 
 class SockFprog(ctypes.Structure):
-    """`struct sock_fprog { unsigned short len; struct sock_filter *filter; }` (8 bytes for each instruction)."""
+    """`struct sock_fprog { unsigned short len; struct sock_filter *filter; }` (8 bytes for each
+    instruction).
+    """
 
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 

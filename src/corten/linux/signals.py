@@ -1,4 +1,6 @@
-"""Signals, without `signal` of the standard library: that one loads `enum`, and the launcher has no use for it."""
+"""Signals, without `signal` of the standard library: that one loads `enum`, and the launcher has no
+use for it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The way into the kernel: libc by ctypes, and the numbers of the calls libc has no wrapper for.
 
-Every prototype is declared once, at import of the module that wraps the call. Calls hold the GIL unless they may
-block for long: a launcher has one thread, and the release and re-take would cost more than the call.
+Every prototype is declared once, at import of the module that wraps the call. Calls hold the GIL unless
+they may block for long: a launcher has one thread, and the release and re-take would cost more than the call.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def address(name: str) -> int | None:
 
 
 def raw(name: str, *argtypes: Any, blocking: bool = False) -> Call:
-    """System call `name` by number; the result still lacks the number: call it as `call(NUMBER[name], ...)`."""
+    """System call `name` by number; the result still lacks the number: call it as `call(NUMBER[name],
+    ...)`.
+    """
     function = (_libc_blocking if blocking else _libc)["syscall"]
     function.argtypes = (ctypes.c_long, *argtypes)
     function.restype = ctypes.c_long

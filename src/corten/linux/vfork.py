@@ -1,11 +1,12 @@
 """A clone that shares memory with its parent until it executes, as vfork(2) does, running Python in between.
 
-A fork of a warm interpreter copies its page tables, and then, page by page, what both sides touch: for a container
-that is more than half of its start. Here nothing is copied. The parent sleeps in clone(2); the child runs on a
-stack of its own, so that the parent's is untouched; and it *returns* from Python before it executes, so that the
-interpreter, whose memory is shared, is left exactly as after any call of a callback:
+A fork of a warm interpreter copies its page tables, and then, page by page, what both sides touch: for a
+container that is more than half of its start. Here nothing is copied. The parent sleeps in clone(2); the
+child runs on a stack of its own, so that the parent's is untouched; and it *returns* from Python before it
+executes, so that the interpreter, whose memory is shared, is left exactly as after any call of a callback:
 
-    clone(fn=setcontext) → Python callback → (uc_link) execve(2) → (uc_link) Python callback: it failed → _exit(2)
+    clone(fn=setcontext) → Python callback → (uc_link) execve(2) → (uc_link) Python callback: it failed →
+    _exit(2)
 
 The links are libc's contexts (makecontext(3)). Only for a process with one thread.
 """
@@ -64,8 +65,8 @@ class Shared:
         self._kept: tuple[object, ...] = ()
 
     def clone(self, flags: int) -> tuple[int, int]:
-        """Clone with `flags` (32 bits: no CLONE_INTO_CGROUP); returns (pid, pidfd) when the child has executed or
-        ended."""
+        """Clone with `flags` (32 bits: no CLONE_INTO_CGROUP); returns (pid, pidfd) when the child has
+        executed or ended."""
         first = self._context(0, ctypes.cast(self._enter_callback, _void_p).value, link=1)
         self._context(1, _exit, 1)
         self._context(2, ctypes.cast(self._fail_callback, _void_p).value, link=3)
@@ -84,7 +85,8 @@ class Shared:
         _getcontext(address)
         stacks = self._base + 4 * _CONTEXT
         stack = stacks if index == 0 else stacks + _RUN_STACK + (index - 1) * _SMALL_STACK
-        # struct ucontext { unsigned long uc_flags; ucontext *uc_link; stack_t { void *sp; int flags; size_t size } }
+        # struct ucontext { unsigned long uc_flags; ucontext *uc_link; stack_t { void *sp; int flags;
+        # size_t size } }
         head = (ctypes.c_uint64 * 5).from_address(address)
         head[1] = 0 if link is None else self._base + link * _CONTEXT
         head[2] = stack

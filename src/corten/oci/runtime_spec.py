@@ -2,8 +2,8 @@
 
 Names are the specification's, in snake case; `decode` and `encode` speak its JSON. Unknown fields are
 ignored, as the specification asks ("Extensibility"). Values are frozen: make changed copies with
-`msgspec.structs.replace`. Defaults are left out of the JSON, except where the specification requires the field.
-https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md
+`msgspec.structs.replace`. Defaults are left out of the JSON, except where the specification requires the
+field. https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The container's terminal: opened in its own devpts, bound to /dev/console, its master sent to the parent."""
+"""The container's terminal: opened in its own devpts, bound to /dev/console, its master sent to the
+parent.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _MASTER = b"M"
 
 
 def console(child: Child, rows: int, columns: int) -> None:
-    """Before the change of root: a pty, and /dev/console bound to its peer, both by descriptor (CVE-2025-52565)."""
+    """Before the change of root: a pty, and /dev/console bound to its peer, both by descriptor
+    (CVE-2025-52565).
+    """
     if not child.console:
         return
     peer = _open(child, child.root, rows, columns)

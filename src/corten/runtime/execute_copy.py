@@ -9,7 +9,9 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def copy_tree(source: int, target: int) -> None:
-    """Copy everything in directory `source` to directory `target` (both may be O_PATH): owners, modes, times."""
+    """Copy everything in directory `source` to directory `target` (both may be O_PATH): owners,
+    modes, times.
+    """
     reading = os.open(b".", _FLAGS | os.O_DIRECTORY, dir_fd=source)
     try:
         for name in os.listdir(reading):

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def write_mappings(pid: int, settings: dict[str, Any]) -> None:
-    """Write the id mappings of the user namespace that `pid` was born in; StartError when it is not allowed."""
+    """Write the id mappings of the user namespace that `pid` was born in; StartError when it is not
+    allowed.
+    """
     uid_map, gid_map = settings["uid_map"], settings["gid_map"]
     if os.geteuid() == 0:
         _write(f"/proc/{pid}/uid_map", uid_map)

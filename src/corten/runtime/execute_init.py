@@ -15,7 +15,8 @@ _SIGCHLD, _SIGTTIN, _SIGTTOU = 17, 21, 22
 def supervise(child: int) -> None:
     """Serve as init until `child` ends. Does not return.
 
-    Not dumpable: what this process has in its memory, and what its /proc entries point to, is not the container's.
+    Not dumpable: what this process has in its memory, and what its /proc entries point to, is not the
+    container's.
     """
     p.prctl(p.PR_SET_DUMPABLE, 0)
     p.set_name(b"corten-init")

@@ -72,7 +72,8 @@ def tmpfs_copy_up(
 def bind(child: Child, target: bytes, source: bytes | int, recursive: bool, attributes: Attributes) -> None:
     """Bind a host path (or a detached mount that the parent prepared: its slot) onto `target`.
 
-    The source's mount is cloned once, its attributes set while nobody sees it, then it is attached by descriptor.
+    The source's mount is cloned once, its attributes set while nobody sees it, then it is attached by
+    descriptor.
     """
     if isinstance(source, int):
         tree = child.slots[source]
@@ -122,7 +123,9 @@ def _bind_tree(source: bytes, target: int, attr_set: int) -> None:
 
 
 def cgroup2(child: Child, target: bytes, flags: int, host_path: bytes) -> None:
-    """The unified hierarchy as the cgroup namespace shows it; or, where that is forbidden, a bind of our own."""
+    """The unified hierarchy as the cgroup namespace shows it; or, where that is forbidden, a bind of
+    our own.
+    """
     fd = ensure(child.root, target)
     try:
         m.mount(b"cgroup", b"/proc/self/fd/%d" % fd, b"cgroup2", flags, None)
@@ -141,7 +144,9 @@ def cgroup1(
     links: tuple[tuple[bytes, bytes], ...],
     data: bytes,
 ) -> None:
-    """A tmpfs with one bind for each hierarchy (v1, and the hybrid layout's v2): the container's own cgroup."""
+    """A tmpfs with one bind for each hierarchy (v1, and the hybrid layout's v2): the container's own
+    cgroup.
+    """
     fd = ensure(child.root, target)
     m.mount(b"tmpfs", b"/proc/self/fd/%d" % fd, b"tmpfs", flags & ~m.MS_RDONLY, data)
     os.close(fd)
@@ -176,8 +181,8 @@ def devices(
 ) -> None:
     """Device nodes (name, mode with type, number, uid, gid, host path) in `directory`.
 
-    In a user namespace mknod(2) is forbidden: the host's nodes are bound instead, and never changed in owner or
-    mode (that would change the host's).
+    In a user namespace mknod(2) is forbidden: the host's nodes are bound instead, and never changed in
+    owner or mode (that would change the host's).
     """
     top = ensure(child.root, directory)
     for name, mode, number, uid, gid, host_path in nodes:
@@ -226,8 +231,8 @@ def symlinks(child: Child, directory: bytes, links: tuple[tuple[bytes, bytes], .
 def mask(child: Child, paths: tuple[bytes, ...]) -> None:
     """Cover files with the host's null device and directories with one empty, read-only tmpfs.
 
-    The null device is opened before the root is changed and looked at through its descriptor: what the container
-    has at /dev/null plays no part (CVE-2025-31133).
+    The null device is opened before the root is changed and looked at through its descriptor: what the
+    container has at /dev/null plays no part (CVE-2025-31133).
     """
     null = -1
     empty = -1

@@ -1,4 +1,6 @@
-"""What the parent prepares before the clone, and takes back after it: namespaces to be born in, descriptors."""
+"""What the parent prepares before the clone, and takes back after it: namespaces to be born in,
+descriptors.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,8 @@ class Preparation:
             try:
                 setns(fd, flag)
             except PermissionError:
-                # The host's pid and network namespaces do not belong to an ordinary user's user namespace: no way
-                # back. A monitor forks once and has no network of its own, so it can stay.
+                # The host's pid and network namespaces do not belong to an ordinary user's user namespace:
+                # no way back. A monitor forks once and has no network of its own, so it can stay.
                 pass
             os.close(fd)
         self._restore.clear()
@@ -78,8 +80,8 @@ class Preparation:
     def container(self, pid: int, start_time: int, born: bool) -> None:
         """Open a running container for an exec.
 
-        The child will be visible inside before it has executed: until then it must not be dumpable, or a process
-        of the container could look into it (and through its descriptors) by ptrace.
+        The child will be visible inside before it has executed: until then it must not be dumpable, or a
+        process of the container could look into it (and through its descriptors) by ptrace.
         """
         try:
             pidfd = os.pidfd_open(pid)
@@ -98,7 +100,9 @@ class Preparation:
         self.slots.append(os.open(f"/proc/{pid}/root", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def tree(self, source: bytes, recursive: bool, mappings: Any) -> None:
-        """Clone a mount to bind, here where the host's files can be reached; with its own id mapping, perhaps."""
+        """Clone a mount to bind, here where the host's files can be reached; with its own id mapping,
+        perhaps.
+        """
         flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if recursive else 0)
         try:
             fd = m.open_tree(m.AT_FDCWD, source, flags)

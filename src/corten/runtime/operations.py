@@ -1,7 +1,7 @@
 """A plan: what it takes to make one container process, worked out beforehand, as primitive values only.
 
-The engine compiles a plan (`runtime.plan`), the launcher executes it (`runtime.execute`); between them it travels
-by `marshal`. This module is loaded by the launcher: it imports nothing.
+The engine compiles a plan (`runtime.plan`), the launcher executes it (`runtime.execute`); between them
+it travels by `marshal`. This module is loaded by the launcher: it imports nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Plan:
     """One container process: how to clone it, what the parent does, and what the child does until exec.
 
     `parent` and `child` are operations: tuples of a name and primitive arguments, executed in order (see
-    `execute_parent.HANDLERS` and `execute_child.HANDLERS`). `settings` holds what is not a step: namespaces to
-    make and to join, id mappings, the cgroup plan, hooks.
+    `execute_parent.HANDLERS` and `execute_child.HANDLERS`). `settings` holds what is not a step:
+    namespaces to make and to join, id mappings, the cgroup plan, hooks.
     """
 
     __slots__ = ("child", "parent", "settings", "warnings")

@@ -93,12 +93,13 @@ def compile_plan(
     preserve_fds: int = 0,
     death_signal: int = SIGKILL,
 ) -> Plan:
-    """The plan that makes container `container_id` from `spec`; InvalidArgument or Unsupported when it cannot.
+    """The plan that makes container `container_id` from `spec`; InvalidArgument or Unsupported when it
+    cannot.
 
     `cgroup` is a `CgroupPlan` (or None: the process stays in its parent's cgroup). With `init`, PID 1 is a
-    small init of ours that runs the command as its child, reaps and forwards signals. With `hold`, the process
-    waits for the start byte before it runs the command (`execute.spawn`'s `start_fd`). `death_signal` is sent
-    to the process when its parent dies (0: none).
+    small init of ours that runs the command as its child, reaps and forwards signals. With `hold`, the
+    process waits for the start byte before it runs the command (`execute.spawn`'s `start_fd`).
+    `death_signal` is sent to the process when its parent dies (0: none).
     """
     process = spec.process
     if process is None:
@@ -134,7 +135,8 @@ def compile_plan(
         draft.settings["poststart_hooks"] = (_hooks(hooks.poststart), *states["running"])
     compile_finish(draft, process, spec, init=init, preserve_fds=preserve_fds)
     # What needs no word from the parent until exec may share its memory, see `linux.vfork`; nobody but the
-    # child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids sharing.
+    # child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids
+    # sharing.
     alone = namespaces.get("pid", "") is None and "user" not in namespaces and "time" not in namespaces
     draft.settings["shares"] = alone and hooks is None and not (init or hold)
     return draft.finish()
@@ -385,7 +387,9 @@ compile_hooks = _hooks
 
 
 def _states(spec: Spec, container_id: str, bundle: str) -> dict[str, tuple[bytes, bytes]]:
-    """The state document for each status, cut where the pid goes: hooks get it without any JSON in their way."""
+    """The state document for each status, cut where the pid goes: hooks get it without any JSON in
+    their way.
+    """
     encode = msgspec.json.encode
     head = b'{"ociVersion":' + encode(spec.oci_version) + b',"id":' + encode(container_id)
     tail = b',"bundle":' + encode(bundle) + b',"annotations":' + encode(spec.annotations or {}) + b"}"

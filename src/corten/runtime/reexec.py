@@ -1,8 +1,8 @@
 """Run the interpreter from where it cannot be written to (CVE-2019-5736).
 
-/proc/self/exe of a process that enters a container leads, from inside, to the host's interpreter. It is therefore
-executed once more from a detached, read-only clone of its mount, which no namespace shows and whose flags nobody
-can change; or, where cloning a mount is not allowed, from a sealed copy in memory.
+/proc/self/exe of a process that enters a container leads, from inside, to the host's interpreter. It is
+therefore executed once more from a detached, read-only clone of its mount, which no namespace shows and whose
+flags nobody can change; or, where cloning a mount is not allowed, from a sealed copy in memory.
 """
 
 from __future__ import annotations

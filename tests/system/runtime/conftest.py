@@ -15,10 +15,50 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).parents[3] / "src"
-APPLETS = (
-    "sh cat ls id mount hostname ps sleep env stat true false echo grep readlink touch mkdir rm ln test printf "
-    "head sed date tty unshare chmod chown kill dd ip nc wc sort tr ulimit mknod umount sysctl mkfifo trap stty"
-).split()
+APPLETS = [
+    "sh",
+    "cat",
+    "ls",
+    "id",
+    "mount",
+    "hostname",
+    "ps",
+    "sleep",
+    "env",
+    "stat",
+    "true",
+    "false",
+    "echo",
+    "grep",
+    "readlink",
+    "touch",
+    "mkdir",
+    "rm",
+    "ln",
+    "test",
+    "printf",
+    "head",
+    "sed",
+    "date",
+    "tty",
+    "unshare",
+    "chmod",
+    "chown",
+    "kill",
+    "dd",
+    "ip",
+    "nc",
+    "wc",
+    "sort",
+    "tr",
+    "ulimit",
+    "mknod",
+    "umount",
+    "sysctl",
+    "mkfifo",
+    "trap",
+    "stty",
+]
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +108,7 @@ class Bundle:
         options = {"stdin": subprocess.DEVNULL, "timeout": 60} | options
         return subprocess.run(
             [*self._command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
             **options,

@@ -1,4 +1,6 @@
-"""Spawns plans as the launcher does: a bare interpreter with one thread. Reads a list of jobs, prints results."""
+"""Spawns plans as the launcher does: a bare interpreter with one thread. Reads a list of jobs, prints
+results.
+"""
 
 import marshal
 import os
@@ -6,9 +8,9 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from corten.errors import CortenError  # noqa: E402
-from corten.runtime.execute import cleanup, spawn  # noqa: E402
-from corten.runtime.operations import Plan  # noqa: E402
+from corten.errors import CortenError
+from corten.runtime.execute import cleanup, spawn
+from corten.runtime.operations import Plan
 
 
 def main() -> None:

@@ -24,9 +24,20 @@ def test_cycle(bundle, wait_until):
     bundle.write()
     with open(bundle.directory / "log", "w") as log:
         created = subprocess.run(
-            [*bundle._command, "create", "-b", str(bundle.directory), "--pid-file", str(bundle.directory / "pid"), bundle.id],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+            [
+                *bundle._command,
+                "create",
+                "-b",
+                str(bundle.directory),
+                "--pid-file",
+                str(bundle.directory / "pid"),
+                bundle.id,
+            ],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     assert created.returncode == 0
     state = bundle.state()
     assert state["status"] == "created"
@@ -124,8 +135,18 @@ class TestExec:
     def test_options(self, bundle):
         bundle.start()
         done = bundle.command(
-            "exec", "--user", "33:44", "--cwd", "/tmp", "--env", "X=y", bundle.id, "sh", "-c", "id; pwd; echo $X $A"
-        )  # fmt: skip
+            "exec",
+            "--user",
+            "33:44",
+            "--cwd",
+            "/tmp",
+            "--env",
+            "X=y",
+            bundle.id,
+            "sh",
+            "-c",
+            "id; pwd; echo $X $A",
+        )
         assert (
             done.stdout.split() == ["uid=33(www)", "gid=44(log)", "/tmp", "y", "b"] or "uid=33" in done.stdout
         )
@@ -189,7 +210,9 @@ class TestFailure:
     @pytest.mark.parametrize(
         "spoil",
         [
-            lambda c: c["mounts"].append({"destination": "/x", "type": "bind", "source": "/nope", "options": ["bind"]}),
+            lambda c: c["mounts"].append(
+                {"destination": "/x", "type": "bind", "source": "/nope", "options": ["bind"]}
+            ),
             lambda c: c["process"].update(user={"uid": 0, "gid": 0, "username": "ghost"}),
             lambda c: c["linux"].update(sysctl={"net.ipv4.nope": "1"}),
             lambda c: c["linux"].update(resources={"cpu": {"cpus": "9999"}}),
@@ -197,7 +220,7 @@ class TestFailure:
             lambda c: c.update(hooks={"createContainer": [{"path": "/bin/false"}]}),
             lambda c: c.update(hooks={"startContainer": [{"path": "/bin/false"}]}),
         ],
-    )  # fmt: skip
+    )
     def test_set_up(self, bundle, corten_only, spoil):
         spoil(bundle.config)
         done = bundle.run("true")
@@ -331,8 +354,16 @@ class TestConsole:
             listener.bind(str(short_tmp / "s"))
             listener.listen()
             done = bundle.command(
-                "exec", "-t", "-d", "--console-socket", str(short_tmp / "s"), bundle.id, "sh", "-c", "tty; echo done"
-            )  # fmt: skip
+                "exec",
+                "-t",
+                "-d",
+                "--console-socket",
+                str(short_tmp / "s"),
+                bundle.id,
+                "sh",
+                "-c",
+                "tty; echo done",
+            )
             assert done.returncode == 0, done.stderr
             master = self.receive(listener)
         assert self.read_all(master).split() == ["/dev/pts/0", "done"]

@@ -62,8 +62,7 @@ class Spawner:
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(WORKER), str(SOURCE)],
             input=job,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=60,
             check=False,
         )

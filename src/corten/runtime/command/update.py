@@ -41,7 +41,9 @@ def run(context: Context, arguments: list[str]) -> int:
     if "resources" in parsed.values:
         resources = _read(parsed.values["resources"])
     else:
-        memory = {field: parsed.number(name) for name, field in _MEMORY.items() if name in parsed.values}
+        memory: dict[str, Any] = {
+            field: parsed.number(name) for name, field in _MEMORY.items() if name in parsed.values
+        }
         cpu: dict[str, Any] = {f: parsed.number(n) for n, f in _CPU.items() if n in parsed.values}
         cpu |= {field: parsed.values[name] for name, field in _CPUSET.items() if name in parsed.values}
         weight, pids = parsed.number("blkio-weight", -1), "pids-limit" in parsed.values
