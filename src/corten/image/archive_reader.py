@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -74,7 +75,7 @@ class ArchiveReader:
         self._report = report
         self._archive = Archive()
         self._memory = 0
-        self._futures: list[Future[None]] = []
+        self._commits: list[tuple[Future[None], Ingest]] = []
 
     def read_stream(self, stream: ByteSource, *, limits: Limits = DEFAULT_LIMITS) -> Archive:
         """All files of a (compressed) tar."""
@@ -82,27 +83,17 @@ class ArchiveReader:
         limits = replace(limits, max_entries=_MAX_FILES)
         inflater = Inflater(stream.read, limits=limits, what=what)
         reader = TarReader(inflater.read, limits=limits, require_end=True, what=what)
-        with ThreadPoolExecutor(2, thread_name_prefix="archive") as pool:
-            try:
-                for entry in reader:
-                    name = _clean(os.fsdecode(entry.name))
-                    if entry.type == h.DIRECTORY:
-                        continue
-                    if entry.type == h.SYMLINK:
-                        self._archive.links[name] = _join(name, os.fsdecode(entry.linkname))
-                    elif entry.type == h.HARD_LINK:
-                        self._archive.links[name] = _clean(os.fsdecode(entry.linkname))
-                    elif entry.type in (h.REGULAR, h.REGULAR_OLD, h.CONTIGUOUS) and entry.sparse is None:
-                        self._file(name, entry.size, reader.data(), pool)
-                    else:
-                        raise ArchiveError(
-                            f"the image archive is refused: {name!r} is neither a file nor a link"
-                        )
-            finally:
-                for future in self._futures:
-                    future.cancel()
-        for future in self._futures:
-            future.result()
+        with self._committing() as pool:
+            for entry in reader:
+                name = _clean(os.fsdecode(entry.name))
+                if entry.type == h.SYMLINK:
+                    self._archive.links[name] = _join(name, os.fsdecode(entry.linkname))
+                elif entry.type == h.HARD_LINK:
+                    self._archive.links[name] = _clean(os.fsdecode(entry.linkname))
+                elif entry.type in (h.REGULAR, h.REGULAR_OLD, h.CONTIGUOUS) and entry.sparse is None:
+                    self._file(name, entry.size, reader.data(), pool)
+                elif entry.type != h.DIRECTORY:
+                    raise ArchiveError(f"the image archive is refused: {name!r} is no file and no link")
         return self._archive
 
     def read_directory(self, path: str) -> Archive:
@@ -112,14 +103,29 @@ class ArchiveReader:
         if "index.json" not in names:
             raise ArchiveError(f"{path} is no OCI image layout: it has no index.json")
         blobs = sorted(blob for blob in root.glob("blobs/*/*") if blob.is_file())
-        with ThreadPoolExecutor(2, thread_name_prefix="archive") as pool:
+        with self._committing() as pool:
             for name in (*names, *(str(blob.relative_to(root)) for blob in blobs)):
                 with (root / name).open("rb", buffering=0) as file:
                     size = os.fstat(file.fileno()).st_size
                     self._file(name, size, _pieces(file.read), pool)
-        for future in self._futures:
-            future.result()
         return self._archive
+
+    @contextmanager
+    def _committing(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that wait for the disk; at the end all blobs are committed, or none is left half-written."""
+        try:
+            with ThreadPoolExecutor(2, thread_name_prefix="archive") as pool:
+                try:
+                    yield pool
+                except BaseException:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+            for future, _ in self._commits:
+                future.result()
+        finally:
+            for _, ingest in self._commits:
+                ingest.abort()
+            self._commits.clear()
 
     def _file(
         self, name: str, size: int, pieces: Iterator[memoryview | bytes], pool: ThreadPoolExecutor
@@ -144,7 +150,7 @@ class ArchiveReader:
             raise
         self._archive.files[name] = ArchiveFile(digest, size, compression_of(head[:6]))
         stage = not known and (compression_of(head[:6]) != "plain" or head[257:262] == b"ustar")
-        self._futures.append(pool.submit(self._commit, ingest, digest, stage))
+        self._commits.append((pool.submit(self._commit, ingest, digest, stage), ingest))
 
     def _spool(self, name: str, size: int, pieces: Iterator[memoryview | bytes], ingest: Ingest) -> bytes:
         head = b""
@@ -162,10 +168,7 @@ class ArchiveReader:
 
     def _commit(self, ingest: Ingest, digest: Digest, stage: bool) -> None:
         """In a thread: the wait for the disk overlaps with reading on."""
-        try:
-            ingest.commit()
-        finally:
-            ingest.abort()
+        ingest.commit()
         if stage:
             self._session.stage(str(self._content.path(digest)), digest)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corten.errors import IntegrityError
+from corten.errors import CortenError, IntegrityError
 from corten.oci.digest import algorithm_of
 from corten.snapshot.implied import complete
 from corten.snapshot.snapshotter import Layer, Progress
@@ -67,16 +67,14 @@ class OverlaySession:
 
     def close(self) -> None:
         """Ends the workers (in the middle, when there was an error) and removes what is left over."""
-        self._closed = True
-        with self._lock:
-            unfinished = any(not future.done() for future in self._staged.values())
-            workers = list(self._workers)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if unfinished or self._directories:
-            for worker in workers:
-                worker.kill()
+        with self._lock:
+            self._closed = True
+            if self._directories:
+                for worker in self._workers:
+                    worker.kill()
         self._pool.shutdown(wait=True)
-        for worker in workers:
+        for worker in self._workers:
             worker.close()
         for directory in list(self._directories):
             remove_tree(str(directory))
@@ -113,6 +111,7 @@ class OverlaySession:
 
     def _unpack(self, layer: Layer, progress: Progress | None) -> _Staged:
         """In a thread of the pool: drives its worker."""
+        worker = self._worker()
         directory = self._owner.new_staging()
         with self._lock:
             self._directories.add(directory)
@@ -121,7 +120,7 @@ class OverlaySession:
         # A plain tar's diff ID is its blob's digest, which was verified when it was stored.
         known = layer.verified and layer.digest == layer.diff_id
         algorithm = "" if known else algorithm_of(layer.diff_id) if layer.diff_id else "sha256"
-        answer = self._worker().call(
+        answer = worker.call(
             "unpack",
             progress=None if progress is None else lambda done, total: progress(name, done, total),
             blob=layer.blob,
@@ -134,9 +133,11 @@ class OverlaySession:
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._local, "worker", None)
-        if worker is None:
-            worker = self._local.worker = Worker()
-            with self._lock:
+        with self._lock:
+            if self._closed:
+                raise CortenError("the work on these layers was given up")
+            if worker is None:
+                worker = self._local.worker = Worker()
                 self._workers.append(worker)
         return worker
 
