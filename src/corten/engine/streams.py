@@ -13,6 +13,7 @@ from corten.engine.launching import log_path
 from corten.engine.lifecycle import Lifecycle
 from corten.engine.record import Container, PendingClient
 from corten.engine.results import Attachment, LogQuery, LogStream
+from corten.engine.state import Status
 from corten.errors import Conflict, CortenError, Unsupported
 from corten.launch.client import Attachment as ClientSocket
 from corten.launch.log import LogQuery as ReadQuery
@@ -52,7 +53,8 @@ class Streams:
             self.check_attach(container)
             keys = parse_detach_keys(detach_keys)
             closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if logs:
+            # One that never ran has no log, and its client must wait for it before its start can come.
+            if logs and container.state.status is not Status.CREATED:
                 await self._send_log(container, fd, stdout=stdout, stderr=stderr)
         except BaseException:
             os.close(fd)
@@ -98,8 +100,12 @@ class Streams:
         def send() -> None:
             with socket.socket(fileno=os.dup(fd)) as connection:
                 connection.setblocking(True)
-                for chunk in LogReader(log_path(self._core, container)).read(query):
-                    connection.sendall(chunk)
+                try:
+                    for chunk in LogReader(log_path(self._core, container)).read(query):
+                        connection.sendall(chunk)
+                finally:
+                    # The mode belongs to the open file, which the monitor shares.
+                    connection.setblocking(False)
 
         try:
             await asyncio.to_thread(send)
