@@ -25,3 +25,9 @@ async def inspect(call: Call) -> web.StreamResponse:
 async def prune(call: Call) -> web.StreamResponse:
     pruned = await call.engine.networks.prune(call.filters())
     return call.json(NetworkPruned(networks_deleted=list(pruned.removed) or None))
+
+
+@routes.delete("/networks/{id}")
+async def remove(call: Call) -> web.StreamResponse:
+    await call.engine.networks.remove(call["id"])
+    return call.empty()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from corten.engine.disk import disk_error
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
 from corten.engine.spec.validate import log_limits
-from corten.errors import Conflict, NotFound
+from corten.errors import Conflict, CortenError, NotFound
 from corten.launch.client import LaunchRequest, Monitor
 from corten.network.files import hostname_file, hosts_file, resolv_conf
 from corten.network.model import EndpointSettings
@@ -22,6 +24,8 @@ from corten.runtime.plan import Overlay, Plan, compile_plan
 
 if TYPE_CHECKING:
     from corten.oci.runtime_spec import Spec
+
+_ABANDON_SECONDS = 5.0
 
 
 class Launching:
@@ -78,9 +82,10 @@ class Launching:
                     raise
             await monitor.start()
         except BaseException:
-            monitor.close()
             if needs_network:
+                await _abandon(monitor)
                 await core.network.detach(container.id)
+            monitor.close()
             raise
         return monitor
 
@@ -238,6 +243,18 @@ class Launching:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o1777)
         return str(path)
+
+
+async def _abandon(monitor: Monitor) -> None:
+    """Ends a container that may still hold: it would wait for ever, with its client's descriptors."""
+    try:
+        await monitor.kill(signal.SIGKILL)
+    except CortenError:
+        pass  # there is no process (any more)
+    try:
+        await asyncio.wait_for(monitor.gone(), _ABANDON_SECONDS)
+    except TimeoutError:
+        pass
 
 
 def needs_endpoint(container: Container) -> bool:

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR = 20
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x01, 0x04, 0x300
@@ -27,10 +27,12 @@ IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_AF_SPEC = 26
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 VETH_INFO_PEER = 1
+IFLA_PROTINFO, IFLA_BRPORT_MODE, NLA_F_NESTED = 12, 4, 0x8000
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
 IFF_UP = 1
+AF_BRIDGE = 7
 LOOPBACK_INDEX = 1  # LOOPBACK_IFINDEX: the same in every network namespace
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
@@ -170,6 +172,12 @@ class RouteSocket:
             + attribute(IFLA_LINKINFO, kind)
         )
         self.request(f"add veth {name}", (RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body))
+
+    def set_hairpin(self, index: int) -> None:
+        """Lets a bridge send a frame back through the port by which it came in."""
+        mode = attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(IFLA_BRPORT_MODE, b"\1"))
+        body = _IFINFO.pack(AF_BRIDGE, 0, index, 0, 0) + mode
+        self.request("set hairpin mode", (RTM_SETLINK, 0, body))
 
     def delete_link(self, name: str) -> bool:
         """Removes a link (of a veth pair both ends); False when there is none."""

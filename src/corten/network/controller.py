@@ -158,7 +158,7 @@ class NetworkController:
         if any(network.name == name for network in self._store.networks()):
             raise Conflict(f"network with name {name} already exists")
         raise Unsupported(
-            f"cannot create the network {name}: user-defined networks are not implemented in this version;"
+            f"cannot create the network {name}: user-defined networks are not there yet;"
             " use bridge, host, none or container:NAME"
         )
 
@@ -274,6 +274,7 @@ class NetworkController:
             prefix=endpoint.prefix,
             gateway=endpoint.gateway,
             mac=endpoint.mac_address,
+            hairpin=bool(ports),
         )
         try:
             self._firewall.publish(endpoint.address, ports)

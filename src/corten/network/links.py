@@ -84,7 +84,9 @@ class Bridge:
             _FORWARD.write_text("1")
         return subnet
 
-    def attach(self, link: str, pid: int, *, address: str, prefix: int, gateway: str, mac: str) -> None:
+    def attach(
+        self, link: str, pid: int, *, address: str, prefix: int, gateway: str, mac: str, hairpin: bool = False
+    ) -> None:
         """Connects the network namespace of `pid`: `link` here, eth0 there with address and default route,
         lo up.
         """
@@ -97,6 +99,10 @@ class Bridge:
                 peer_address=_packed_mac(mac),
                 peer_namespace_fd=namespace,
             )
+            if hairpin:
+                # Where bridged frames pass the firewall (br_netfilter), what a container sends to a port that it
+                # published itself is turned round within the bridge.
+                self._netlink.set_hairpin(socket.if_nametoindex(link))
             with netns.inside(namespace):
                 index = socket.if_nametoindex(CONTAINER_INTERFACE)
                 _disable_ipv6(CONTAINER_INTERFACE)

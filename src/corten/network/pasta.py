@@ -34,8 +34,8 @@ class Pasta:
 
     def attach(self, container_id: str, pid: int, ports: Sequence[PortBinding]) -> None:
         """Connects the network namespace of `pid`; returns when eth0 is configured. Unsupported."""
-        self._check_tun()
         program = self._program()
+        self._check_tun()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         namespace = netns.open_of(pid)
         # pasta drops the capability to look into other processes before it opens the namespace, and closes

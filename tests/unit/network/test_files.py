@@ -39,7 +39,7 @@ def test_bad_extra_hosts(entry: str) -> None:
         parse_extra_host(entry)
 
 
-HOST = "# made by hand\nnameserver 10.0.0.53\nnameserver 127.0.0.1\nsearch a.example b.example\noptions ndots:2\n"
+HOST = "# by hand\nnameserver 10.0.0.53\nnameserver 127.0.0.1\nsearch a.example b.example\noptions ndots:2\n"
 
 
 def test_loopback_resolvers_are_left_out() -> None:
