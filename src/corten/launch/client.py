@@ -182,11 +182,26 @@ class Launcher:
                 Unavailable("the launcher ended before it was ready; its standard error says why")
             )
         elif not self._closed:
+            self._start_again()
+
+    def _start_again(self) -> asyncio.Task[None]:
+        if self._restarting is None or self._restarting.done():
             self._restarting = self._loop.create_task(self._restart())
+            self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._restarting
 
     async def _restart(self) -> None:
-        await self._reap()
-        await self._spawn()
+        try:
+            await self._reap()
+            await self._spawn()
+        except BaseException:
+            self._drop_queue()  # who waits for these finds their monitors gone; the next launch tries again
+            raise
+
+    def _drop_queue(self) -> None:
+        while self._queue:
+            for fd in self._queue.popleft()[1]:
+                os.close(fd)
 
     async def _reap(self) -> None:
         process, self._process = self._process, None
@@ -202,10 +217,10 @@ class Launcher:
         previous = self._monitors.get(request.run_dir)
         if previous is not None:
             await previous.gone()
-        if self._restarting is not None:
-            await asyncio.shield(self._restarting)
         if self._closed:
             raise Unavailable("the launcher has been closed: the engine is stopping")
+        if self._socket.fileno() < 0 or (self._restarting is not None and not self._restarting.done()):
+            await asyncio.shield(self._start_again())
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -233,12 +248,11 @@ class Launcher:
                 return
             except BlockingIOError:
                 pass
-            except OSError as error:
-                raise Unavailable(
-                    f"the launcher does not answer ({error.strerror}); it is being started again"
-                ) from error
+            except OSError:
+                pass  # it has died, and its socket's reader is about to notice: the next one gets the request
         self._queue.append((payload, [os.dup(fd) for fd in fds]))
-        self._loop.add_writer(self._socket, self._flush)
+        if self._socket.fileno() >= 0:
+            self._loop.add_writer(self._socket, self._flush)
 
     def _flush(self) -> None:
         while self._queue:
@@ -265,6 +279,7 @@ class Launcher:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
+        self._drop_queue()
         for monitor in list(self._monitors.values()):
             monitor.close()
         await self._reap()

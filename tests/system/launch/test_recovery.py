@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,30 @@ def test_exit_json_is_what_was_told(scene):
         }
 
     scene(scenario)
+
+
+def test_a_launch_right_after_the_launcher_was_killed(scene):
+    async def scenario(harness):
+        for n in range(3):
+            pid = harness.launcher.pid
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(until_dead, pid)
+            monitor = await harness.start(f"c{n}", "sh", "-c", f"exit {n}")
+            assert (await monitor.wait()).code == n
+
+    scene(scenario)
+
+
+def until_dead(pid):
+    for _ in range(1000):
+        if not is_alive(pid):
+            return
+        time.sleep(0.005)
+
+
+def test_a_launcher_that_cannot_start_is_an_error_not_a_hang(tmp_path):
+    async def scenario():
+        with pytest.raises(Unavailable, match="the launcher ended before it was ready"):
+            await Launcher.start(run_dir=tmp_path, executor="no_such_module")
+
+    asyncio.run(scenario())
