@@ -155,7 +155,12 @@ class Launcher:
         self._loop.add_reader(ours, self._on_readable, ready)
         try:
             await asyncio.wait_for(ready, _READY_TIMEOUT)
-        except TimeoutError:
+        except BaseException as error:
+            self._disconnect()
+            self._process.kill()
+            await self._reap()
+            if not isinstance(error, TimeoutError):
+                raise
             raise Unavailable(
                 f"the launcher did not start within {_READY_TIMEOUT:.0f} s; another one may still hold "
                 f"{self._run_dir / 'launcher.lock'}"
@@ -174,15 +179,19 @@ class Launcher:
             if not ready.done():
                 ready.set_result(None)
             return
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self._socket.close()
+        self._disconnect()
         if not ready.done():
             ready.set_exception(
                 Unavailable("the launcher ended before it was ready; its standard error says why")
             )
         elif not self._closed:
             self._start_again()
+
+    def _disconnect(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
 
     def _start_again(self) -> asyncio.Task[None]:
         if self._restarting is None or self._restarting.done():
@@ -275,10 +284,7 @@ class Launcher:
         self._closed = True
         if self._restarting is not None:
             self._restarting.cancel()
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-            self._socket.close()
+        self._disconnect()
         self._drop_queue()
         for monitor in list(self._monitors.values()):
             monitor.close()

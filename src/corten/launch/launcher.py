@@ -177,6 +177,20 @@ def monitor_main(requests: socket, lock: int, executor: Executor) -> None:
     monitor = Monitor(ours, starter, executor)
     if monitor.take_over():
         monitor.run()
+    reap()
+
+
+def reap() -> None:
+    """Wait for the children that are left: a process that could not be started is one (CLONE_PARENT).
+
+    Left to the host's init, the zombie of an exec keeps the container's PID 1 from ending until it is reaped
+    (zap_pid_ns_processes), and not every init is quick at that.
+    """
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def rename(name: bytes) -> None:
