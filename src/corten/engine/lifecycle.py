@@ -127,6 +127,8 @@ class Lifecycle:
         elif isinstance(error, CommandNotExecutable):
             state.exit_code = 126
         state.pid = 0
+        if isinstance(error, Unavailable):
+            await self._kill_cgroup(container)  # what made the process was killed, so it may be there
         if state.status is Status.RESTARTING:
             state.status = Status.EXITED
         self._core.catalog.save_state(container)
@@ -158,13 +160,16 @@ class Lifecycle:
         found = read_exit(self._core.paths.container_run(container.id))
         if found is not None:
             return found
+        await self._kill_cgroup(container)
+        return ExitStatus(
+            code=137, signal=9, finished_at_ns=now(), error="the container's monitor was killed"
+        )
+
+    async def _kill_cgroup(self, container: Container) -> None:
         cgroup = container_cgroup(self._core, container)
         if cgroup is not None:
             await asyncio.to_thread(cgroup.kill)
             await asyncio.to_thread(cgroup.delete)
-        return ExitStatus(
-            code=137, signal=9, finished_at_ns=now(), error="the container's monitor was killed"
-        )
 
     async def ended(self, container: Container, status: ExitStatus, *, schedule: bool = True) -> None:
         """With the lock held: the process is gone. Saves how, tells everybody, restarts or removes.
