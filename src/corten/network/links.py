@@ -100,8 +100,8 @@ class Bridge:
                 peer_namespace_fd=namespace,
             )
             if hairpin:
-                # Where bridged frames pass the firewall (br_netfilter), what a container sends to a port that it
-                # published itself is turned round within the bridge.
+                # Where bridged frames pass the firewall (br_netfilter), what a container sends to a port that
+                # it published itself is turned round within the bridge.
                 self._netlink.set_hairpin(socket.if_nametoindex(link))
             with netns.inside(namespace):
                 index = socket.if_nametoindex(CONTAINER_INTERFACE)

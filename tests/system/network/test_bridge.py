@@ -19,7 +19,8 @@ while True:
 """
 UDP_SERVER = """
 import socket
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(("0.0.0.0", 81)); print("ready", flush=True)
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 81)); print("ready", flush=True)
 while True:
     data, peer = server.recvfrom(100); server.sendto(data.upper(), peer)
 """

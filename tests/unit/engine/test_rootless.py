@@ -1,4 +1,4 @@
-"""The user namespace of an ordinary user: ranges, maps, sentences. The entering itself: tests/system/rootless."""
+"""The user namespace of an ordinary user: ranges, maps, sentences (entering it: tests/system/rootless)."""
 
 import os
 from pathlib import Path
