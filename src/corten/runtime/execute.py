@@ -10,7 +10,7 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKE
 from corten import errors
 from corten.errors import CortenError, StartError
 from corten.linux import vfork
-from corten.linux.namespace import clone3
+from corten.linux.namespace import CLONE_PARENT, clone3, setns
 from corten.runtime import execute_hooks
 from corten.runtime.cgroup import apply as cgroup
 from corten.runtime.execute_child import (
@@ -182,6 +182,8 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
             pid, pidfd = vfork.Shared(
                 lambda: set_up(child, plan, entry), lambda number: report_exec(child, number)
             ).clone(settings["clone_flags"])
+        elif "joined_first" in settings:
+            pid, pidfd = _clone_inside(settings["joined_first"], child, plan, entry)
         else:
             pid, pidfd = clone3(settings["clone_flags"], cgroup=unified)
         if pid == 0:
@@ -194,6 +196,35 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
             cgroup.close_entry(entry)
         theirs.close()
         ours.close()
+
+
+def _clone_inside(flags: int, child: Child, plan: Plan, entry: cgroup.Entry | None) -> tuple[int, int]:
+    """Clone from a process in between that has joined the container's namespaces, its user namespace first.
+
+    What it clones is our child (CLONE_PARENT), and born in the container's pid namespace.
+    """
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    middle = os.fork()
+    if middle == 0:
+        try:
+            setns(child.slots[0], flags)
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            pid, _pidfd = clone3(CLONE_PARENT, cgroup=-1 if entry is None else entry[1])
+            if pid == 0:
+                run(child, plan, entry)
+            os.write(write_end, b"%d" % pid)
+        except OSError as error:
+            os.write(write_end, f"{error.strerror} ({error.filename})".encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    answer = os.read(read_end, 4096)
+    os.close(read_end)
+    os.waitpid(middle, 0)
+    if not answer.isdigit():
+        raise StartError(f"cannot enter the container's namespaces: {answer.decode()}")
+    return int(answer), os.pidfd_open(int(answer))
 
 
 def cleanup(plan: Plan) -> None:

@@ -31,8 +31,12 @@ def propagation(child: Child) -> None:
     m.mount(None, b"/", None, m.MS_PRIVATE | m.MS_REC, None)
 
 
-def directory(child: Child, path: bytes) -> None:
-    """Make a mount of the bundle's root directory, to be pivoted to."""
+def directory(child: Child, path: bytes, slot: int) -> None:
+    """Make a mount of the bundle's root directory; `slot` has it when the parent opened it."""
+    if slot >= 0:
+        child.root = child.slots[slot]
+        m.move_mount(child.root, m.AT_FDCWD, b"/")
+        return
     m.mount(path, path, None, m.MS_BIND | m.MS_REC, None)
     child.root = os.open(path, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
 

@@ -164,18 +164,21 @@ def compile_exec(
     namespaces = _namespaces(spec)
     draft.settings.update(cgroup=cgroup, joins=True, id="", clone_flags=0, namespaces=(), shares=False)
     draft.add("start", death_signal)
-    slot = draft.parent("open_container", container_pid, container_start, "pid" in namespaces)
+    through_user = "user" in namespaces
+    born = "pid" in namespaces and not through_user
+    slot = draft.parent("open_container", container_pid, container_start, born)
     root_slot = draft.parent("open_container_root", container_pid) if chroot else -1
     flags = 0
     for kind in namespaces:
-        if kind != "pid":
+        if kind != "pid" or through_user:
             flags |= n.NAMESPACES[kind][0]
-    if flags:
+    if through_user:
+        # Its rights over the other namespaces come with the user namespace: a process in between joins all.
+        draft.settings["joined_first"] = flags
+    elif flags:
         draft.add("join_namespaces", slot, flags)
     if chroot:
         draft.add("leave_root", root_slot)
-    if "user" in namespaces:
-        draft.add("take_root")
     if process.oom_score_adj is not None:
         draft.add("set_oom_score", str(process.oom_score_adj).encode(), True)
     size = process.console_size
@@ -327,7 +330,10 @@ def _compile_root(
     if isinstance(root, Overlay):
         _compile_overlay(draft, root)
     else:
-        draft.add("directory", os.fsencode(os.path.join(draft.bundle, root.path)))
+        path = os.fsencode(os.path.join(draft.bundle, root.path))
+        # In a user namespace, root may not be allowed to reach the bundle: the parent opens it.
+        slot = draft.parent("clone_tree", path, True, None) if draft.opens_in_parent else -1
+        draft.add("bind_root", path, slot)
     compile_mounts(draft, spec)
     compile_devices(draft, spec)
     cwd = relative(process.cwd or "/", "the working directory")
@@ -353,7 +359,7 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
     if draft.uid_map or _in_user_namespace():
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
-    draft.add("overlay", tuple(os.fsencode(path) for path in root.lowers), tuple(options), mountpoint)
+    draft.add("mount_overlay", tuple(os.fsencode(path) for path in root.lowers), tuple(options), mountpoint)
 
 
 def _in_user_namespace() -> bool:

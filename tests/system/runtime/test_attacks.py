@@ -56,7 +56,7 @@ def test_cve_2024_21626_exec(bundle):
         assert not done.stdout
 
 
-def test_cve_2021_30465_a_link_in_a_mount_s_way(bundle, tmp_path):
+def test_cve_2021_30465_a_link_in_a_mount_s_way(bundle, corten_only, tmp_path):
     """A destination below a symbolic link out of the root stays below the root."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -94,7 +94,7 @@ def test_cve_2025_31133_null_device_swapped(bundle):
     assert "secret" not in done.stdout
 
 
-def test_cve_2025_52565_console_swapped(bundle, short_tmp):
+def test_cve_2025_52565_console_swapped(bundle, corten_only, short_tmp):
     """A /dev/console that is a link does not lead the terminal's mount astray."""
     import socket
 
@@ -129,8 +129,10 @@ def test_cve_2025_52881_proc_is_not_what_it_seems(bundle):
     assert bundle.output("cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj") == "untouched" * 2
 
 
-def test_host_devices_keep_their_owner(bundle):
-    """Devices that are bound (in a user namespace) are not chowned: that would change the host's."""
+def test_host_devices_keep_their_owner(bundle, corten_only):
+    """Never pointed at a peer: an old crun does change the owner of the host's /dev/null.
+
+    Devices that are bound (in a user namespace) are not chowned: that would change the host's."""
     before = os.stat("/dev/null")
     mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     bundle.linux.update(uidMappings=mapping, gidMappings=mapping)

@@ -76,7 +76,7 @@ def test_memory_is_shared_only_with_a_child_that_needs_no_word(options, shares):
 def test_overlay_with_options():
     root = Overlay(lowers=("/l2", "/l1"), upper="/c/upper", work="/c/work", volatile=True, readonly=True)
     made = plan(spec(), root=root)
-    lowers, options, mountpoint = operations(made, "overlay")[0]
+    lowers, options, mountpoint = operations(made, "mount_overlay")[0]
     assert lowers == (b"/l2", b"/l1")
     assert options[:3] == (b"upperdir=/c/upper", b"workdir=/c/work", b"volatile")
     assert mountpoint == b"/c"
