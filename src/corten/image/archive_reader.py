@@ -93,7 +93,7 @@ class ArchiveReader:
                 elif entry.type in (h.REGULAR, h.REGULAR_OLD, h.CONTIGUOUS) and entry.sparse is None:
                     self._file(name, entry.size, reader.data(), pool)
                 elif entry.type != h.DIRECTORY:
-                    raise ArchiveError(f"the image archive is refused: {name!r} is no file and no link")
+                    raise ArchiveError(f"the image archive is refused: {name!r} is no file or link")
         return self._archive
 
     def read_directory(self, path: str) -> Archive:
@@ -112,7 +112,7 @@ class ArchiveReader:
 
     @contextmanager
     def _committing(self) -> Iterator[ThreadPoolExecutor]:
-        """Threads that wait for the disk; at the end all blobs are committed, or none is left half-written."""
+        """Threads that wait for the disk; at the end all blobs are committed, or none is half-written."""
         try:
             with ThreadPoolExecutor(2, thread_name_prefix="archive") as pool:
                 try:

@@ -31,10 +31,9 @@ class _Orphaned(BaseException):
     """The engine is gone."""
 
 
-def main() -> None:
-    """Serves requests until stdin ends."""
+def main(parent: int) -> None:
+    """Serves requests until stdin ends or `parent`, the engine's process, is no longer the parent."""
     os.umask(0)
-    parent = os.getppid()
     channel_in, channel_out = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -42,20 +41,34 @@ def main() -> None:
 
     def answer(message: dict[str, Any]) -> None:
         data = msgspec.msgpack.encode(message)
-        os.write(channel_out, len(data).to_bytes(4, "big") + data)
+        view = memoryview(len(data).to_bytes(4, "big") + data)
+        while view:
+            view = view[os.write(channel_out, view) :]
 
     while (request := _receive(channel_in)) is not None:
         try:
-            result = _OPERATIONS[request.pop("operation")](answer, parent, **request)
-            answer({"result": result})
-        except errors.CortenError as error:
-            answer({"error": type(error).__name__, "message": error.message})
-        except _Orphaned:
+            answer(_outcome(request, answer, parent))
+        except (_Orphaned, BrokenPipeError):
+            if "target" in request:
+                remove_tree(request["target"])  # nobody will ask for what was made
             return
-        except BrokenPipeError:
-            return
-        except OSError as error:
-            answer({"error": "CortenError", "message": f"the layer worker failed: {error}"})
+
+
+def _outcome(request: dict[str, Any], answer: Answer, parent: int) -> dict[str, Any]:
+    _check_parent(parent)
+    try:
+        return {"result": _OPERATIONS[request.pop("operation")](answer, parent, **request)}
+    except errors.CortenError as error:
+        return {"error": type(error).__name__, "message": error.message}
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return {"error": "CortenError", "message": f"the layer worker failed: {error}"}
+
+
+def _check_parent(parent: int) -> None:
+    if os.getppid() != parent:
+        raise _Orphaned
 
 
 def _receive(fd: int) -> dict[str, Any] | None:
@@ -103,9 +116,6 @@ def _unpack(
             TarReader(read, limits=bounds, what="layer")
         )
         os.close(root_fd)
-    except _Orphaned:
-        remove_tree(target)
-        raise
     finally:
         if source_fd >= 0:
             os.close(source_fd)
@@ -125,8 +135,7 @@ def _reporting(fd: int, total: int, parent: int, answer: Answer) -> Read:
 
     def read(size: int) -> bytes:
         nonlocal done, reported
-        if os.getppid() != parent:
-            raise _Orphaned
+        _check_parent(parent)
         piece = os.read(fd, size)
         done += len(piece)
         if done - reported >= _REPORT_EVERY:
@@ -192,6 +201,3 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "pack_tree": _pack_tree,
     "view": _view,
 }
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ ended."""
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,15 +14,16 @@ import msgspec
 
 from corten import errors
 
-_START = "import sys; sys.path[:] = {path!r}; from corten.snapshot.worker import main; main()"
+_START = "import sys; sys.path[:] = {path!r}; from corten.snapshot.worker import main; main({parent})"
 
 
 class Worker:
     """One worker process; `call` blocks. Not thread-safe: one thread owns it."""
 
     def __init__(self, *, fds: Sequence[int] = ()) -> None:
+        start = _START.format(path=[entry for entry in sys.path if entry], parent=os.getpid())
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START.format(path=[entry for entry in sys.path if entry])],
+            [sys.executable, "-I", "-S", "-c", start],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=tuple(fds),
