@@ -38,6 +38,8 @@ def decode(body: bytes, type: type[T]) -> T:
         raw = _decode_json(body)
     except msgspec.DecodeError as error:
         raise InvalidArgument(f"the request's body is not valid JSON: {error}") from error
+    if b"\\u0000" in body and (where := _find_nul(raw)):
+        raise InvalidArgument(f"invalid request body: {where} has a NUL character in it")
     return convert(raw, type)
 
 
@@ -52,6 +54,24 @@ def convert(raw: Any, type: type[T]) -> T:
 def encode(value: Any) -> bytes:
     """`value` (a Message, or lists and dicts of them) as JSON."""
     return _encode_json(value)
+
+
+def _find_nul(value: Any, path: str = "") -> str:
+    """The path of the first string with a NUL: no argument, path or name of the kernel's can hold one."""
+    if isinstance(value, str):
+        return path if "\0" in value else ""
+    if isinstance(value, dict):
+        if any("\0" in key for key in value):
+            return path or "a field's name"
+        return next(
+            filter(None, (_find_nul(item, f"{path}.{key}" if path else key) for key, item in value.items())),
+            "",
+        )
+    if isinstance(value, list):
+        return next(
+            filter(None, (_find_nul(item, f"{path}[{index}]") for index, item in enumerate(value))), ""
+        )
+    return ""
 
 
 def _sentence(text: str) -> str:

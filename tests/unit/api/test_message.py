@@ -69,6 +69,8 @@ def test_no_body_is_an_empty_object(body: bytes) -> None:
         (b'{"Labels": {"a": 1}}', "Labels"),
         (b'{"Tty": 1}', "Tty"),
         (b'{"Tty": true', "JSON"),
+        (b'{"HostConfig": {"Binds": ["/a", "/b\\u0000:/c"]}}', r"HostConfig.Binds\[1\] has a NUL"),
+        (b'{"Labels": {"a\\u0000": "b"}}', "Labels has a NUL"),
         (b"[]", "object"),
         (b"\xff\xfe", "JSON"),
     ],
@@ -76,6 +78,10 @@ def test_no_body_is_an_empty_object(body: bytes) -> None:
 def test_a_wrong_type_is_named(body: bytes, word: str) -> None:
     with pytest.raises(InvalidArgument, match=word):
         decode(body, ContainerCreate)
+
+
+def test_a_backslash_is_no_nul() -> None:
+    assert decode(rb'{"Labels": {"a": "\\u0000"}}', ContainerCreate).labels == {"a": "\\u0000"}
 
 
 def test_what_was_not_measured_is_absent() -> None:
@@ -100,3 +106,20 @@ def test_host_config_survives_a_round_trip() -> None:
         memory=5, blkio_device_write_iops=[ThrottleDevice(path="/dev/x", rate=1)], volatile=True
     )
     assert msgspec.json.decode(encode(host), type=HostConfig) == host
+
+
+def _fields(type_: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(type_)]
+
+
+@pytest.mark.parametrize("name", _fields(ContainerCreate))
+def test_every_field_of_a_creation_is_typed(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"invalid request body: {name}"):
+        decode(json.dumps({name: 1.5}).encode(), ContainerCreate)
+
+
+@pytest.mark.parametrize("name", _fields(HostConfig))
+def test_every_field_of_a_host_config_is_typed(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"invalid request body: HostConfig.{name}"):
+        decode(json.dumps({"HostConfig": {name: 1.5}}).encode(), ContainerCreate)
+    assert decode(json.dumps({"HostConfig": {name: None}}).encode(), ContainerCreate) == ContainerCreate()
