@@ -6,12 +6,14 @@ import errno
 import mmap
 import os
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from corten.errors import LimitError
+from corten.errors import InvalidArgument, LimitError
 from corten.oci.runtime_spec import CPU, BlockIO, Memory, Pids, Resources, ThrottleDevice
 from corten.runtime.cgroup import backing
 from corten.runtime.devices import DENY_ALL
@@ -96,16 +98,21 @@ def test_devices_that_are_not_allowed_cannot_be_opened(group: Group) -> None:
     assert group.wait(group.spawn(lambda: opens("/dev/kmsg", os.O_RDONLY))) == errno.EPERM
 
 
-def test_disk_writes_are_slowed_on_the_device_behind_the_path(group: Group, tmp_path: Path) -> None:
-    from corten.errors import InvalidArgument
+@pytest.fixture
+def disk_directory() -> Iterator[Path]:
+    """/var/tmp: pytest's own directories may be in memory."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        yield Path(name)
 
+
+def test_disk_writes_are_slowed_on_the_device_behind_the_path(group: Group, disk_directory: Path) -> None:
     try:
-        major, minor = backing.disk_of_path(str(tmp_path))
+        major, minor = backing.disk_of_path(str(disk_directory))
     except InvalidArgument:
-        pytest.skip(f"{tmp_path} is on no disk")
+        pytest.skip(f"{disk_directory} is on no disk")
     device = ThrottleDevice(major=major, minor=minor, rate=1 << 20)
     group.make(Resources(block_io=BlockIO(throttle_write_bps_device=(device,))))
-    target = str(tmp_path / "data")
+    target = str(disk_directory / "data")
 
     def write() -> int:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_DIRECT)

@@ -81,7 +81,7 @@ def create(plan: CgroupPlan) -> None:
     try:
         for directory, mountpoint in zip(plan[DIRECTORIES], plan[MOUNTPOINTS], strict=True):
             _make(directory, mountpoint, made)
-        why = _enable(plan) if plan[CONTROLLERS] else ""
+        why = enable(plan) if plan[CONTROLLERS] else ""
         for alternatives in plan[WRITES]:
             apply_write(alternatives, why)
         if plan[PROGRAM]:
@@ -321,7 +321,7 @@ def _make_parent(directory: str, mountpoint: str, made: list[str]) -> None:
         inherit(directory, "cpuset.mems")
 
 
-def _enable(plan: CgroupPlan) -> str:
+def enable(plan: CgroupPlan) -> str:
     """Hand the controllers down to the v2 directory; returns why one is missing, "" when all are there."""
     directory, wanted = plan[UNIFIED], plan[CONTROLLERS]
     if not set(wanted) - set(_read_file(directory + "/cgroup.controllers").split()):

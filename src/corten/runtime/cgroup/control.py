@@ -123,12 +123,13 @@ class Cgroup:
         limit_writes(writes, merged)
         program = device_writes(writes, resources)
         made = self._make_missing(writes)
+        why = self._enable(writes.v2_controllers)
         done: list[tuple[str, tuple[str, ...]]] = []
         try:
             for alternatives in update.ordered(writes.items, places):
                 write = update.chosen(alternatives)
                 before = update.restoring(write)
-                apply.apply_write((write,))
+                apply.apply_write((write,), why)
                 done.append((write[0], before))
             if program:
                 bpf.attach_device_program(self._unified(), program)
@@ -141,6 +142,14 @@ class Cgroup:
                 raise LimitError(f"cannot update the cgroup {self.name}: {error}") from error
             raise
         return tuple(writes.warnings)
+
+    def _enable(self, controllers: list[str]) -> str:
+        """Hand v2 controllers down that no limit needed before; why one is missing, "" when none is."""
+        if not controllers or not self._unified():
+            return ""
+        plan = list(self.plan())
+        plan[apply.CONTROLLERS] = tuple(controllers)
+        return apply.enable(tuple(plan))  # type: ignore[arg-type]
 
     def _make_missing(self, writes: Writes) -> list[Hierarchy]:
         """A limit where the cgroup has no directory yet (cpuset): make it, move everything in."""
