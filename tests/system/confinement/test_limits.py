@@ -140,12 +140,15 @@ def test_update_is_read_back_and_undone_when_a_part_fails(group: Group) -> None:
 def test_update_reaches_a_controller_that_was_not_used_before(group: Group) -> None:
     cgroup = group.make()
     read, write = os.pipe()
+    entered, enters = os.pipe()
 
     def waits() -> int:
+        os.write(enters, b"x")
         os.read(read, 1)
         return 0 if os.sched_getaffinity(0) == {0} else 1
 
     pid = group.spawn(waits)
+    os.read(entered, 1)
     cgroup.update(Resources(cpu=CPU(cpus="0")))
     os.write(write, b"x")
     assert group.wait(pid) == 0

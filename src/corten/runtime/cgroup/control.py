@@ -16,6 +16,7 @@ from corten.runtime.cgroup.writes import Writes
 
 _FREEZE_TIMEOUT = 10.0
 _FREEZE_RETRY = 0.5
+_MOVE_ROUNDS = 10
 
 
 class Cgroup:
@@ -176,14 +177,25 @@ class Cgroup:
             apply.create(plan)
             self._places = (*self._places, (hierarchy, directory))
             made.append(hierarchy)
-            for pid in self.pids():
+            try:
+                self._move_all(plan)
+            except CortenError:
+                self._unmake(made)
+                raise
+        return made
+
+    def _move_all(self, plan: apply.CgroupPlan) -> None:
+        """Into a hierarchy of its own; again for what was forked meanwhile."""
+        for _ in range(_MOVE_ROUNDS):
+            outside = set(self.pids()) - set(apply.processes(plan))
+            if not outside:
+                return
+            for pid in outside:
                 try:
                     apply.join(plan, pid)
                 except CortenError:
                     if os.path.exists(f"/proc/{pid}"):
-                        self._unmake(made)
                         raise
-        return made
 
     def _unmake(self, made: list[Hierarchy]) -> None:
         for hierarchy in made:

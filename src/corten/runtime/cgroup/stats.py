@@ -24,8 +24,8 @@ class CpuStats(msgspec.Struct, frozen=True):
 class MemoryStats(msgspec.Struct, frozen=True):
     """`limit` and `swap_limit` are None without one (`swap_limit` counts as `swap` does).
 
-    `swap` is memory and swap together on v1, swap alone on v2. `cache` is page cache, `inactive_file` the part
-    of it that `docker stats` leaves out. `stats` is memory.stat whole.
+    `swap` is memory and swap together on v1, swap alone on v2. `cache` is page cache, `inactive_file` the
+    part of it that `docker stats` leaves out. `stats` is memory.stat whole.
     """
 
     usage: int = 0
