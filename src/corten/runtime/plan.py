@@ -165,6 +165,8 @@ def compile_exec(
     draft.settings.update(cgroup=cgroup, joins=True, id="", clone_flags=0, namespaces=(), shares=False)
     draft.add("start", death_signal)
     through_user = "user" in namespaces
+    if through_user:
+        draft.setgroups = _setgroups_allowed(container_pid)
     born = "pid" in namespaces and not through_user
     slot = draft.parent("open_container", container_pid, container_start, born)
     root_slot = draft.parent("open_container_root", container_pid) if chroot else -1
@@ -189,9 +191,9 @@ def compile_exec(
     return draft.finish()
 
 
-def _setgroups_allowed() -> bool:
+def _setgroups_allowed(process: int | str = "self") -> bool:
     try:
-        with open("/proc/self/setgroups") as file:  # noqa: PTH123
+        with open(f"/proc/{process}/setgroups") as file:  # noqa: PTH123
             return file.read().strip() != "deny"
     except OSError:
         return True
@@ -243,7 +245,9 @@ def _compile_namespaces(draft: Draft, spec: Spec, namespaces: dict[str, str | No
     if "user" in namespaces and not user_joined:
         _compile_user(draft, spec)
     if "user" in namespaces:
-        draft.opens_in_parent = draft.binds_devices = True
+        draft.binds_devices = True
+        # An ordinary user's rights begin in the user namespace: the child opens by itself.
+        draft.opens_in_parent = os.geteuid() == 0
     if "cgroup" in namespaces and namespaces["cgroup"] is None:
         draft.add("unshare_cgroup")
     if "time" in namespaces and namespaces["time"] is None:

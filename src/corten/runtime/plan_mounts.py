@@ -91,7 +91,7 @@ def _bind(draft: Draft, mount: Mount, target: bytes, options: MountOptions, *, r
         deep_set=options.deep_set,
         deep_clear=options.deep_clear,
     ).attributes(bind=True)
-    if private and mappings is None and not draft.opens_in_parent:
+    if mappings is None and ((private and not draft.opens_in_parent) or os.geteuid() != 0):
         draft.add("bind", target, os.fsencode(source), recursive, chosen)
         return
     # Opened by the parent: there the host's files can be reached, the tree is still the host's peer, and the

@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from corten import __version__
 from corten.linux.capability import NAMES, last_capability
 from corten.linux.namespace import NAMESPACES
 from corten.oci.runtime_spec import VERSION
+from corten.runtime.command.main import version
 from corten.runtime.command.options import Options
 from corten.runtime.mount_options import OPTION_NAMES
 
@@ -44,7 +44,7 @@ def run(context: Context, arguments: list[str]) -> int:
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
         },
-        "annotations": {"corten.runtime.version": __version__},
+        "annotations": {"corten.runtime.version": version()},
         "potentiallyUnsafeConfigAnnotations": [],
     }
     sys.stdout.write(json.dumps(document, indent=2) + "\n")

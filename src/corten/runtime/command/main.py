@@ -149,11 +149,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _version() -> int:
-    from corten import __version__
     from corten.oci.runtime_spec import VERSION
 
-    sys.stdout.write(f"corten-runtime version {__version__}\nspec: {VERSION}\n")
+    sys.stdout.write(f"corten-runtime version {version()}\nspec: {VERSION}\n")
     return 0
+
+
+def version() -> str:
+    """The version of the package (read off it: this layer imports nothing from above)."""
+    return str(sys.modules["corten"].__version__)
 
 
 if __name__ == "__main__":
