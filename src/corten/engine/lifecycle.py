@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 DEFAULT_STOP_TIMEOUT = 10
 _KILL_PATIENCE = 10.0
+_CGROUP_PATIENCE = 1.0
 
 
 class Lifecycle:
@@ -73,6 +74,8 @@ class Lifecycle:
         if container.host_config.volatile:
             self._renew_upper(container)
         clear_run_directory(core.paths.container_run(container.id), keep=("shm",))
+        if state.ran:
+            await self._await_old_cgroup(container)
         try:
             monitor = await self._launching.launch(container)
         except BaseException as error:
@@ -164,6 +167,16 @@ class Lifecycle:
         return ExitStatus(
             code=137, signal=9, finished_at_ns=now(), error="the container's monitor was killed"
         )
+
+    async def _await_old_cgroup(self, container: Container) -> None:
+        """A monitor tells of the end first and then removes the cgroup, whose name the next start uses again."""
+        pause = 0.0005
+        while container_cgroup(self._core, container) is not None:
+            if pause > _CGROUP_PATIENCE:
+                await self._kill_cgroup(container)
+                return
+            await asyncio.sleep(pause)
+            pause *= 2
 
     async def _kill_cgroup(self, container: Container) -> None:
         cgroup = container_cgroup(self._core, container)

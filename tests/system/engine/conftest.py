@@ -88,25 +88,46 @@ class Boat:
         return (await self.containers.inspect(identity)).state.status
 
 
-@pytest.fixture
-def boat(engine: Engine) -> Boat:
-    return Boat(engine)
+@pytest.fixture(scope="module")
+def loop_runner() -> Iterator[asyncio.Runner]:
+    """One loop for a module's tests: they share an engine."""
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 @pytest.fixture(scope="module")
-def shared_boat(busybox_root: Path) -> Iterator[tuple[Boat, asyncio.Runner]]:
-    """One engine for the tests of a module that leave nothing in it; run coroutines by the runner."""
+def engine(loop_runner: asyncio.Runner, busybox_root: Path) -> Iterator[Engine]:
+    """One engine, with busybox, for the tests of a module; `boat` cleans up between them."""
     place = Path(tempfile.mkdtemp(prefix="ct-", dir="/tmp"))
     paths = Paths(place / "root", place / "run")
     subprocess.run(["cp", "-a", "--reflink=auto", busybox_root, paths.root], check=True)
-    with asyncio.Runner() as runner:
-        engine = runner.run(Engine.start(paths))
-        yield Boat(engine), runner
-        runner.run(engine.close())
+    started = loop_runner.run(Engine.start(paths))
+    yield started
+    loop_runner.run(started.close())
     left = leftovers(paths)
     clean(paths)
     shutil.rmtree(place, ignore_errors=True)
     assert not left, left
+
+
+@pytest.fixture
+def boat(loop_runner: asyncio.Runner, engine: Engine) -> Iterator[Boat]:
+    """The engine in short words; afterwards its containers, volumes and events are gone, and must be."""
+    yield Boat(engine)
+
+    async def clear() -> None:
+        for container in await engine.containers.list(all=True):
+            await engine.containers.remove(container.id, force=True)
+        for volume in await engine.volumes.list():
+            await engine.volumes.remove(volume.name)
+        for image in await engine.images.list():
+            if "busybox:latest" not in image.repo_tags:
+                await engine.images.remove(image.id, force=True)
+        engine.events._ring.clear()
+
+    loop_runner.run(clear())
+    assert not list(engine.paths.containers.iterdir())
+    assert not list(engine.paths.container_runs.iterdir())
 
 
 @pytest.fixture

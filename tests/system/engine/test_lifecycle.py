@@ -275,3 +275,14 @@ async def test_a_start_while_it_is_removed(boat: Boat) -> None:
     assert results[0] is None
     assert isinstance(results[1], (Conflict, NotModified))
     assert not await boat.containers.list(all=True)
+
+
+async def test_starting_again_at_once_and_often(boat: Boat) -> None:
+    async def again() -> None:
+        identity = await boat.create("true")
+        for _ in range(10):
+            waiter = boat.containers.wait(identity, EXIT)
+            await boat.containers.start(identity)
+            assert (await waiter.result()).status_code == 0
+
+    await asyncio.gather(*(again() for _ in range(4)))
