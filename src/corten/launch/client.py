@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from corten.errors import Unavailable
+from corten.errors import CortenError, Unavailable
 from corten.launch import messages, packets
 from corten.launch.exit_status import ExitStatus, MonitorState, read_exit, read_state
 from corten.launch.monitor_client import DEFAULT_DETACH_KEYS, AttachHandle, Attachment, Monitor
@@ -37,6 +37,7 @@ __all__ = [
 
 _STDIO = {"monitor": messages.STDIO_MONITOR, "fds": messages.STDIO_FDS, "null": messages.STDIO_NULL}
 _READY_TIMEOUT = 30.0
+RUNTIME = "corten.runtime.execute"
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ class Launcher:
 
     @classmethod
     async def start(
-        cls, *, run_dir: Path, executor: str = "corten.runtime.execute", module_path: tuple[str, ...] = ()
+        cls, *, run_dir: Path, executor: str = RUNTIME, module_path: tuple[str, ...] = ()
     ) -> Launcher:
         """Start the launcher process. `run_dir` ($CORTEN_RUN) holds its lock: two never fork side by side."""
         self = cls(run_dir, executor, module_path)
@@ -167,6 +168,18 @@ class Launcher:
             ) from None
         if self._queue:
             self._loop.add_writer(ours, self._flush)
+        if self._executor == RUNTIME:
+            self._send_rehearsal()
+
+    def _send_rehearsal(self) -> None:
+        """Let the launcher warm up while the engine starts; imported when the launcher is running."""
+        from corten.launch.rehearsal_plan import rehearsal_plan
+
+        try:
+            plan = rehearsal_plan(self._run_dir / "rehearsal")
+            packets.send(self._socket, (messages.REHEARSE, plan.to_primitive()))
+        except (CortenError, OSError):
+            pass  # it only makes the first starts slower
 
     def _on_readable(self, ready: asyncio.Future[None]) -> None:
         try:

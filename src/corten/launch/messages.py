@@ -10,6 +10,8 @@ Engine to launcher::
 
     (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds,
     attachments' fds
+    (REHEARSE, plan)                      no fds: a container that does nothing, to warm up with
+    quiet
 Engine to monitor::
 
     (START,)                              release a container that holds before its exec
@@ -57,6 +59,7 @@ REPLY = 37
 EXITED = 38
 READY = 39
 RUNNING = 40
+REHEARSE = 41
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2

@@ -12,13 +12,22 @@ import marshal
 import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socketpair
 
+from corten.errors import CortenError
 from corten.launch import messages, packets
 from corten.launch.monitor import Monitor
 from corten.launch.starter import Starter
+from corten.runtime.operations import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import SIG_DFL, SIG_IGN, SIGCHLD
+    from signal import signal as set_handler
     from typing import Any
+
+    from corten.launch.starter import Executor
+else:  # without `signal`, which wraps these in enums
+    from _signal import SIG_DFL, SIG_IGN, SIGCHLD
+    from _signal import signal as set_handler
 
 ROUNDS = 12  # CPython specialises a function after it was called eight times or so
 
@@ -62,6 +71,40 @@ def rehearse(directory: str) -> None:
     os.rmdir(directory)
 
 
+def practise(plan: Any, executor: Executor) -> bool:
+    """Make the container of `plan` (see `rehearsal_plan`) and wait for its end; false if it cannot be made.
+
+    The launcher ignores SIGCHLD, so that the kernel reaps its monitors: not while this waits for its own
+    child.
+    """
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    set_handler(SIGCHLD, SIG_DFL)
+    try:
+        spawned = executor.spawn(Plan.from_primitive(plan), stdio=(null, null, null), on_created=_ignore)
+        os.close(spawned.pidfd)
+        os.waitpid(spawned.pid, 0)
+    except (CortenError, OSError):
+        return False
+    finally:
+        set_handler(SIGCHLD, SIG_IGN)
+        os.close(null)
+        _reap()
+    return True
+
+
+def _ignore(pid: int) -> None:
+    """Nobody wants to know."""
+
+
+def _reap() -> None:
+    """Reap the monitors that ended while SIGCHLD was not ignored."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def _play(directory: str) -> None:
     clients = ((0, 15, b"x"),)
     log = f"{directory}/log"
@@ -86,3 +129,5 @@ def _play(directory: str) -> None:
     monitor.run()
     monitor.close()
     starter.close()
+    engine.close()
+    client.close()
