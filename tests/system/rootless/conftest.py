@@ -1,4 +1,4 @@
-"""An ordinary user, made in a mount namespace only: the machine's /etc/passwd and /etc/subuid stay as they are."""
+"""An ordinary user, made in a mount namespace only: /etc/passwd and /etc/subuid of the machine stay."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ needs_pasta = pytest.mark.skipif(not shutil.which("pasta"), reason="needs passt"
 def test_root_inside_is_the_user_outside(user: OrdinaryUser) -> None:
     text = user.corten(*NONE, "busybox", "sh", "-c", "id -u; cat /proc/self/uid_map").stdout.split()
     assert text == ["0", "0", str(UID), "1", "1", "500000", "65536"]
-    script = "echo a > /v/mine; echo b > /v/theirs; chown 1000:1000 /v/theirs; cat /data/seed; stat -c %u /data/seed"
+    script = "touch /v/mine /v/theirs; chown 1000:1000 /v/theirs; cat /data/seed; stat -c %u /data/seed"
     done = user.corten(*NONE, "-v", f"{user.home}/shared:/v", "busybox", "sh", "-c", script)
     assert done.stdout == "seed\n1000\n"
     assert os.stat(user.home / "shared" / "mine").st_uid == UID
