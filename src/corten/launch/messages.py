@@ -11,7 +11,7 @@ Engine to launcher::
     (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds,
     attachments' fds
     (REHEARSE, plan)                      no fds: a container that does nothing, to warm up with
-    quiet
+
 Engine to monitor::
 
     (START,)                              release a container that holds before its exec
@@ -20,6 +20,7 @@ Engine to monitor::
     (RESIZE, serial, rows, columns)
     (REOPEN, serial)                      rotate the log now
     (TAKE_CONSOLE, serial)                the terminal's master, to pass on to a client
+
 Starter to monitor::
 
     (RUNNING, state, resources, cgroup)   PID 1 exists; see monitor.Monitor. fds: one for each of resources
