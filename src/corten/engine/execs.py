@@ -229,7 +229,8 @@ class ExecService:
                 stdout=request.attach_stdout or tty,
                 stderr=request.attach_stderr and not tty,
                 mux=not tty if mux is None else mux,
-                detach_keys=parse_detach_keys(request.detach_keys or None),
+                # Without a terminal nobody types: the two bytes are data.
+                detach_keys=parse_detach_keys(request.detach_keys or None) if tty else b"",
             )
         launch = LaunchRequest(
             container_id=container.id,

@@ -52,6 +52,8 @@ class Streams:
         try:
             self.check_attach(container)
             keys = parse_detach_keys(detach_keys)
+            if not container.config.tty:
+                keys = b""  # nobody types there: the two bytes are data
             closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             # One that never ran has no log, and its client must wait for it before its start can come.
             if logs and container.state.status is not Status.CREATED:
