@@ -169,7 +169,7 @@ class Lifecycle:
         )
 
     async def _await_old_cgroup(self, container: Container) -> None:
-        """A monitor tells of the end first and then removes the cgroup, whose name the next start uses again."""
+        """A monitor tells of the end, then removes the cgroup; the next start uses its name again."""
         pause = 0.0005
         while container_cgroup(self._core, container) is not None:
             if pause > _CGROUP_PATIENCE:
