@@ -20,6 +20,7 @@ from corten.api.system import (
     RuntimeInfo,
     Version,
 )
+from corten.engine import rootless
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
 from corten.engine.images import ImageService
@@ -81,7 +82,17 @@ class SystemService:
             runtimes={"corten": RuntimeInfo(path="corten-runtime")},
             init_binary="corten",
             security_options=self._security(),
+            warnings=self._warnings() or None,
         )
+
+    def _warnings(self) -> list[str]:
+        state = rootless.current()
+        if state is None:
+            return []
+        found = [f"WARNING: {state.note}"] if state.note else []
+        if rootless.delegated_cgroup() is None:
+            found.append("WARNING: no cgroup is delegated to this user: limits of containers are not kept")
+        return found
 
     def _security(self) -> list[str]:
         options = ["name=seccomp,profile=builtin", "name=cgroupns"]

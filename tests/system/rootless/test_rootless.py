@@ -71,6 +71,8 @@ def test_a_single_id_is_enough_for_root_inside(single_id_user: OrdinaryUser) -> 
     other = user.corten(*NONE, "-u", "1000", "busybox", "true", check=False)
     assert other.returncode != 0
     assert "1000" in other.stderr
+    info = user.corten("info", "--format", "{{json .Warnings}}").stdout
+    assert "only one user id exists in containers" in info
     doctor = user.corten("doctor", check=False).stdout
     assert "usermod --add-subuids" in doctor
     assert "only one user id exists in containers" in (user.paths.run / "engine.log").read_text()
