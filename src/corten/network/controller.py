@@ -186,6 +186,11 @@ class NetworkController:
     # -- SQLite, on the event loop
 
     def _reserve(self, network: Network, container_id: str, settings: EndpointSettings) -> Endpoint:
+        for port in settings.ports:
+            if ":" in port.host_ip:
+                raise Unsupported(
+                    f"cannot publish a port on [{port.host_ip}]: this version publishes on IPv4 addresses"
+                )
         endpoint = Endpoint(
             endpoint_id=secrets.token_hex(32),
             network_id=network.id,

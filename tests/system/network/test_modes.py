@@ -56,6 +56,9 @@ def test_networks_are_listed_and_protected(host: PrivateHost) -> None:
     created = host.corten("network", "create", "mine", check=False)
     assert created.returncode != 0
     assert "user-defined networks are not" in created.stderr
+    six = host.corten("run", "--rm", "-p", "[::1]:8080:80", "busybox", "true", check=False)
+    assert six.returncode == 125
+    assert "cannot publish a port on [::1]" in six.stderr
     unknown = host.corten("run", "--rm", "--network", "nope", "busybox", "true", check=False)
     assert unknown.returncode == 125
     assert "network nope not found" in unknown.stderr
