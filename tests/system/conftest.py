@@ -131,10 +131,25 @@ def _leftovers(paths: Paths) -> list[str]:
         found.append(f"process {pid}: {_command(pid)}")
     # Ids that are still known, and those of what is being deleted ("<pid>-<n>-<id>").
     known = {name.rpartition("-")[2] for place in (paths.containers, paths.trash) for name in _entries(place)}
-    for parent in ("*/corten", "corten"):
-        for directory in Path("/sys/fs/cgroup").glob(parent):
-            found += [f"cgroup {directory}/{name}" for name in _entries(directory) if name in known]
+    return found + _cgroups(known)
+
+
+def cgroups_of(identities: set[str], patience: float = 3.0) -> list[str]:
+    """The cgroups of these containers that are still there; their monitors remove them soon after the end."""
+    deadline = time.monotonic() + patience
+    while (found := _cgroups(identities)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return found
+
+
+def _cgroups(identities: set[str]) -> list[str]:
+    return [
+        f"cgroup {directory}/{name}"
+        for parent in ("*/corten", "corten")
+        for directory in Path("/sys/fs/cgroup").glob(parent)
+        for name in _entries(directory)
+        if name in identities
+    ]
 
 
 def _entries(directory: Path) -> list[str]:

@@ -19,7 +19,7 @@ from corten.api.host_config import HostConfig
 from corten.engine.engine import Engine
 from corten.engine.paths import Paths
 from corten.engine.results import LogQuery
-from tests.system.conftest import clean, leftovers
+from tests.system.conftest import cgroups_of, clean, leftovers
 
 EXIT = "next-exit"
 
@@ -123,9 +123,11 @@ def boat(loop_runner: asyncio.Runner, engine: Engine) -> Iterator[Boat]:
         for image in await engine.images.list():
             if "busybox:latest" not in image.repo_tags:
                 await engine.images.remove(image.id, force=True)
-        engine.events._ring.clear()
 
     loop_runner.run(clear())
+    made = {event.actor_id for event in engine.events._ring if event.action == "create"}
+    engine.events._ring.clear()
+    assert not cgroups_of(made)
     assert not list(engine.paths.containers.iterdir())
     assert not list(engine.paths.container_runs.iterdir())
 
