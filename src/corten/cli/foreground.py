@@ -38,17 +38,19 @@ def run_handed_over(
 ) -> int:
     """Starts a container that has this command's own descriptors; waits for its end."""
     answer = announce_wait(session, container, removed)
-    session.transport.request("POST", f"/containers/{container}/start").read()
-    restore = None
+    signals = None
     if proxy:
         from corten.cli import terminal
 
-        restore = terminal.proxy_signals(session, container)
+        signals = terminal.SignalProxy(session, container)
+    session.transport.request("POST", f"/containers/{container}/start").read()
+    if signals is not None:
+        signals.started()
     if handover.copies:
         streams.copy_handover(handover, answer)
     code = exit_code(answer)
-    if restore is not None:
-        restore()
+    if signals is not None:
+        signals.stop()
     return code
 
 
@@ -83,11 +85,13 @@ def run_attached(
     sequence = streams.KeySequence(keys or DEFAULT_KEYS if tty else "")
     try:
         answer = announce_wait(session, container, removed) if wait else None
+        signals = terminal.SignalProxy(session, container) if proxy and not tty else None
+        if signals is None:
+            terminal.end_on_signals()
         if start:
             session.transport.request("POST", f"/containers/{container}/start").read()
-        restore = (
-            terminal.proxy_signals(session, container) if proxy and not tty else terminal.end_on_signals()
-        )
+        if signals is not None:
+            signals.started()
         with terminal.RawTerminal(tty and stdin):
             if tty and terminal.size():
                 terminal.follow_size(session, f"/containers/{container}/resize")
@@ -100,7 +104,8 @@ def run_attached(
         print("read escape sequence", file=sys.stderr)
         return 0
     code = exit_code(answer) if answer is not None else 0
-    restore()
+    if signals is not None:
+        signals.stop()
     return code
 
 

@@ -28,6 +28,8 @@ GLOBAL_OPTIONS: tuple[options.Option, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `corten` with the arguments after its name (default: sys.argv's); returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None or sys.stderr is None or sys.stdin is None:
+        _open_streams()
     try:
         try:
             code = _dispatch(tokens)
@@ -177,6 +179,16 @@ def _report(error: CortenError, tokens: Sequence[str]) -> int:
         code = code if code in (126, 127) else 125
     print(f"corten: {error.message}", file=sys.stderr)
     return code or 1
+
+
+def _open_streams() -> None:
+    """The caller has closed stdin, stdout or stderr: in its place comes /dev/null, before a socket does."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdin = sys.stdin or open(os.devnull)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 def _silence() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from corten.errors import CortenError, InvalidArgument
+from corten.errors import Conflict, CortenError, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,26 +98,45 @@ def follow_size(session: Session, path: str) -> None:
     send()
 
 
-def proxy_signals(session: Session, container: str) -> Callable[[], None]:
-    """Passes signals on to the container from now on; returns what stops it. The third interrupt ends us."""
-    interrupts = 0
+class SignalProxy:
+    """Passes signals on to the container, from before its start on. The third interrupt ends this command."""
 
-    def send(number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupts
+    def __init__(self, session: Session, container: str) -> None:
+        self._session = session
+        self._container = container
+        self._interrupts = 0
+        self._early: list[int] = []
+        self._restore = _handle(self._receive)
+
+    def started(self) -> None:
+        """The container runs: what came too early for it is passed on now."""
+        early, self._early = self._early, []
+        for number in early:
+            self._send(number)
+
+    def stop(self) -> None:
+        """Signals mean again what they meant before."""
+        self._restore()
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
-            interrupts += 1
-            if interrupts == 3:
+            self._interrupts += 1
+            if self._interrupts == 3:
+                name = self._container[:12]
                 print(
-                    f"\ncorten: got 3 signals, ending; the container goes on: 'corten kill {container[:12]}'",
+                    f"\ncorten: got 3 signals, ending; the container goes on: 'corten kill {name}'",
                     file=sys.stderr,
                 )
                 raise SystemExit(1)
-        try:
-            session.post(f"/containers/{container}/kill", {"signal": PROXIED[number]})
-        except CortenError:
-            pass  # it is not running yet, or no more
+        self._send(number)
 
-    return _handle(send)
+    def _send(self, number: int) -> None:
+        try:
+            self._session.post(f"/containers/{self._container}/kill", {"signal": PROXIED[number]})
+        except Conflict:
+            self._early.append(number)  # it does not run yet, or no more
+        except CortenError:
+            pass  # it is gone
 
 
 def end_on_signals() -> Callable[[], None]:

@@ -65,23 +65,34 @@ def test_command_and_entrypoint() -> None:
         ("--group-add 5", "GroupAdd", ["5"]),
         ("--volumes-from x:ro", "VolumesFrom", ["x:ro"]),
         ("--restart on-failure:3", "RestartPolicy", {"Name": "on-failure", "MaximumRetryCount": 3}),
-        ("--ulimit nofile=1:2 --ulimit core=-1", "Ulimits",
-         [{"Name": "nofile", "Soft": 1, "Hard": 2}, {"Name": "core", "Soft": -1, "Hard": -1}]),
-        ("--device /dev/null --device /dev/a:/dev/b:r --device /dev/c:rw", "Devices",
-         [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"},
-          {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
-          {"PathOnHost": "/dev/c", "PathInContainer": "/dev/c", "CgroupPermissions": "rw"}]),
+        (
+            "--ulimit nofile=1:2 --ulimit core=-1",
+            "Ulimits",
+            [{"Name": "nofile", "Soft": 1, "Hard": 2}, {"Name": "core", "Soft": -1, "Hard": -1}],
+        ),
+        (
+            "--device /dev/null --device /dev/a:/dev/b:r --device /dev/c:rw",
+            "Devices",
+            [
+                {"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"},
+                {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
+                {"PathOnHost": "/dev/c", "PathInContainer": "/dev/c", "CgroupPermissions": "rw"},
+            ],
+        ),
         ("--device-read-bps /dev/sda:1m", "BlkioDeviceReadBps", [{"Path": "/dev/sda", "Rate": 1 << 20}]),
         ("--device-write-iops /dev/sda:10", "BlkioDeviceWriteIOps", [{"Path": "/dev/sda", "Rate": 10}]),
         ("--blkio-weight-device /dev/sda:10", "BlkioWeightDevice", [{"Path": "/dev/sda", "Weight": 10}]),
         ("--log-driver none", "LogConfig", {"Type": "none", "Config": {}}),
         ("--log-opt max-size=1m", "LogConfig", {"Type": "", "Config": {"max-size": "1m"}}),
-        ("--security-opt no-new-privileges --security-opt seccomp=unconfined", "SecurityOpt",
-         ["no-new-privileges", "seccomp=unconfined"]),
+        (
+            "--security-opt no-new-privileges --security-opt seccomp=unconfined",
+            "SecurityOpt",
+            ["no-new-privileges", "seccomp=unconfined"],
+        ),
         ("--security-opt systempaths=unconfined", "MaskedPaths", []),
         ("-v data:/data:ro -v /a:/b", "Binds", ["data:/data:ro", "/a:/b"]),
     ],
-)  # fmt: skip
+)
 def test_host(flags: str, field: str, value: object) -> None:
     assert host(flags)[field] == value
 
@@ -129,12 +140,34 @@ def test_seccomp_profile_goes_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    ["--memory lots", "--cpus many", "--ulimit x", "--ulimit nofile=3:2", "--restart sometimes", "--restart always:3",
-     "--rm --restart always", "--device null", "--device-read-bps sda:1m", "--device-read-iops /dev/sda:1m",
-     "--add-host x", "-e =x", "--gpus all", "--pull often", "-v a:b", "-v a:b:c:d", "-v relative", "-p 0", "-p 80/xyz",
-     "-p 1-3:1-2", "--env-file /nonexistent", "--security-opt seccomp=/nonexistent", "--network none --ip 10.0.0.2",
-     "--no-healthcheck --health-retries 1", "--health-interval soon"],
-)  # fmt: skip
+    [
+        "--memory lots",
+        "--cpus many",
+        "--ulimit x",
+        "--ulimit nofile=3:2",
+        "--restart sometimes",
+        "--restart always:3",
+        "--rm --restart always",
+        "--device null",
+        "--device-read-bps sda:1m",
+        "--device-read-iops /dev/sda:1m",
+        "--add-host x",
+        "-e =x",
+        "--gpus all",
+        "--pull often",
+        "-v a:b",
+        "-v a:b:c:d",
+        "-v relative",
+        "-p 0",
+        "-p 80/xyz",
+        "-p 1-3:1-2",
+        "--env-file /nonexistent",
+        "--security-opt seccomp=/nonexistent",
+        "--network none --ip 10.0.0.2",
+        "--no-healthcheck --health-retries 1",
+        "--health-interval soon",
+    ],
+)
 def test_mistakes_are_told(flags: str) -> None:
     with pytest.raises(InvalidArgument):
         body(flags)
@@ -161,28 +194,59 @@ def test_published_ports(text: str, expected: list[tuple[str, str, str]]) -> Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("type=bind,src=/a,dst=/b,readonly", {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}),
-        ("type=bind,source=/a,target=/b,bind-propagation=rslave,idmap",
-         {"Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": {"Propagation": "rslave", "IdMap": True}}),
-        ("source=data,target=/d,volume-nocopy,volume-opt=type=nfs,volume-opt=o=addr",
-         {"Type": "volume", "Source": "data", "Target": "/d",
-          "VolumeOptions": {"NoCopy": True, "DriverConfig": {"Options": {"type": "nfs", "o": "addr"}}}}),
-        ('type=volume,source=data,target=/d,"volume-opt=o=a,b"',
-         {"Type": "volume", "Source": "data", "Target": "/d",
-          "VolumeOptions": {"DriverConfig": {"Options": {"o": "a,b"}}}}),
-        ("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770",
-         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o1770}}),
+        (
+            "type=bind,src=/a,dst=/b,readonly",
+            {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True},
+        ),
+        (
+            "type=bind,source=/a,target=/b,bind-propagation=rslave,idmap",
+            {
+                "Type": "bind",
+                "Source": "/a",
+                "Target": "/b",
+                "BindOptions": {"Propagation": "rslave", "IdMap": True},
+            },
+        ),
+        (
+            "source=data,target=/d,volume-nocopy,volume-opt=type=nfs,volume-opt=o=addr",
+            {
+                "Type": "volume",
+                "Source": "data",
+                "Target": "/d",
+                "VolumeOptions": {"NoCopy": True, "DriverConfig": {"Options": {"type": "nfs", "o": "addr"}}},
+            },
+        ),
+        (
+            'type=volume,source=data,target=/d,"volume-opt=o=a,b"',
+            {
+                "Type": "volume",
+                "Source": "data",
+                "Target": "/d",
+                "VolumeOptions": {"DriverConfig": {"Options": {"o": "a,b"}}},
+            },
+        ),
+        (
+            "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770",
+            {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o1770}},
+        ),
     ],
-)  # fmt: skip
+)
 def test_mounts(text: str, expected: dict[str, Any]) -> None:
     assert mount_options.parse_mount(text) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["type=bind,target=/a", "source=a", "type=nfs,target=/a", "type=tmpfs,target=/a,bind-propagation=shared", "nonsense",
-     "type=bind,source=/a,target=/b,readonly=maybe", "type=tmpfs,target=/a,tmpfs-mode=9"],
-)  # fmt: skip
+    [
+        "type=bind,target=/a",
+        "source=a",
+        "type=nfs,target=/a",
+        "type=tmpfs,target=/a,bind-propagation=shared",
+        "nonsense",
+        "type=bind,source=/a,target=/b,readonly=maybe",
+        "type=tmpfs,target=/a,tmpfs-mode=9",
+    ],
+)
 def test_wrong_mounts(text: str) -> None:
     with pytest.raises(InvalidArgument):
         mount_options.parse_mount(text)
@@ -209,15 +273,46 @@ def test_networks() -> None:
 
 def test_every_flag_is_used_somewhere() -> None:
     """A flag that is accepted and ignored would be a lie. Those listed are acted upon elsewhere, or mean nothing."""
-    elsewhere = {"attach", "cidfile", "detach-keys", "disable-content-trust", "interactive", "kernel-memory", "name",
-                 "platform", "pull", "quiet", "tty", "gpus", "use-api-socket"}  # fmt: skip
+    elsewhere = {
+        "attach",
+        "cidfile",
+        "detach-keys",
+        "disable-content-trust",
+        "interactive",
+        "kernel-memory",
+        "name",
+        "platform",
+        "pull",
+        "quiet",
+        "tty",
+        "gpus",
+        "use-api-socket",
+    }
     samples = {"str": "1", "int": "1", "list": "a=b"}
-    special = {"mount": "target=/x", "volume": "a:/b", "publish": "80", "expose": "80", "network": "none",
-               "net": "none", "tmpfs": "/t", "device": "/dev/null", "ulimit": "core=1", "restart": "always",
-               "device-read-bps": "/dev/a:1", "device-write-bps": "/dev/a:1", "device-read-iops": "/dev/a:1",
-               "device-write-iops": "/dev/a:1", "blkio-weight-device": "/dev/a:1", "health-interval": "1s",
-               "health-timeout": "1s", "health-start-period": "1s", "health-start-interval": "1s",
-               "env-file": "/dev/null", "label-file": "/dev/null", "add-host": "a:b"}  # fmt: skip
+    special = {
+        "mount": "target=/x",
+        "volume": "a:/b",
+        "publish": "80",
+        "expose": "80",
+        "network": "none",
+        "net": "none",
+        "tmpfs": "/t",
+        "device": "/dev/null",
+        "ulimit": "core=1",
+        "restart": "always",
+        "device-read-bps": "/dev/a:1",
+        "device-write-bps": "/dev/a:1",
+        "device-read-iops": "/dev/a:1",
+        "device-write-iops": "/dev/a:1",
+        "blkio-weight-device": "/dev/a:1",
+        "health-interval": "1s",
+        "health-timeout": "1s",
+        "health-start-period": "1s",
+        "health-start-interval": "1s",
+        "env-file": "/dev/null",
+        "label-file": "/dev/null",
+        "add-host": "a:b",
+    }
     silent = {"env-file", "label-file"}  # /dev/null has nothing in it
     plain = body("")
     for long, _short, kind, _metavar, _help in CONTAINER_OPTIONS:

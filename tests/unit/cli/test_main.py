@@ -104,9 +104,34 @@ def test_version() -> None:
     assert corten("--version").stdout.startswith("corten 0.")
 
 
-HEAVY = ("argparse", "json", "re", "dataclasses", "typing", "enum", "socket", "http", "signal", "pathlib", "logging",
-         "asyncio", "subprocess", "shutil", "msgspec", "rich", "ctypes", "urllib", "functools", "contextlib",
-         "selectors", "datetime", "traceback", "importlib.util", "collections", "inspect")  # fmt: skip
+HEAVY = (
+    "argparse",
+    "json",
+    "re",
+    "dataclasses",
+    "typing",
+    "enum",
+    "socket",
+    "http",
+    "signal",
+    "pathlib",
+    "logging",
+    "asyncio",
+    "subprocess",
+    "shutil",
+    "msgspec",
+    "rich",
+    "ctypes",
+    "urllib",
+    "functools",
+    "contextlib",
+    "selectors",
+    "datetime",
+    "traceback",
+    "importlib.util",
+    "collections",
+    "inspect",
+)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,20 @@ from corten.errors import InvalidArgument
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0), ("42", 42), ("42b", 42), ("32k", 32 << 10), ("32kb", 32 << 10), ("32KiB", 32 << 10), ("64m", 64 << 20),
-     ("1.5g", 3 << 29), ("2T", 2 << 40), ("512 m", 512 << 20), ("-1", -1)],
-)  # fmt: skip
+    [
+        ("0", 0),
+        ("42", 42),
+        ("42b", 42),
+        ("32k", 32 << 10),
+        ("32kb", 32 << 10),
+        ("32KiB", 32 << 10),
+        ("64m", 64 << 20),
+        ("1.5g", 3 << 29),
+        ("2T", 2 << 40),
+        ("512 m", 512 << 20),
+        ("-1", -1),
+    ],
+)
 def test_bytes(text: str, expected: int) -> None:
     assert quantity.parse_bytes(text, "--memory") == expected
 
@@ -48,9 +59,18 @@ def test_no_durations(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "digits", "expected"),
-    [(0, 4, "0B"), (999, 4, "999B"), (1000, 4, "1kB"), (1234, 4, "1.234kB"), (77_800_000, 3, "77.8MB"),
-     (1_984_000, 4, "1.984MB"), (999_999, 3, "1000kB"), (1e15, 4, "1PB"), (4_264_000_000, 3, "4.26GB")],
-)  # fmt: skip
+    [
+        (0, 4, "0B"),
+        (999, 4, "999B"),
+        (1000, 4, "1kB"),
+        (1234, 4, "1.234kB"),
+        (77_800_000, 3, "77.8MB"),
+        (1_984_000, 4, "1.984MB"),
+        (999_999, 3, "1000kB"),
+        (1e15, 4, "1PB"),
+        (4_264_000_000, 3, "4.26GB"),
+    ],
+)
 def test_human_sizes(size: float, digits: int, expected: str) -> None:
     assert quantity.human_size(size, digits) == expected
 
@@ -63,10 +83,21 @@ def test_human_binary() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (150, "2 minutes"),
-     (3600, "About an hour"), (2 * 3600, "2 hours"), (47 * 3600, "47 hours"), (48 * 3600, "2 days"),
-     (14 * 86400, "2 weeks"), (60 * 86400, "2 months"), (3 * 365 * 86400, "3 years")],
-)  # fmt: skip
+    [
+        (0.4, "Less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "About a minute"),
+        (150, "2 minutes"),
+        (3600, "About an hour"),
+        (2 * 3600, "2 hours"),
+        (47 * 3600, "47 hours"),
+        (48 * 3600, "2 days"),
+        (14 * 86400, "2 weeks"),
+        (60 * 86400, "2 months"),
+        (3 * 365 * 86400, "3 years"),
+    ],
+)
 def test_human_durations(seconds: float, expected: str) -> None:
     assert quantity.human_duration(seconds) == expected
     assert quantity.ago(1000.0, now=1000.0 + seconds) == f"{expected} ago"

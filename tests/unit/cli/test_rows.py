@@ -129,9 +129,15 @@ def test_usage() -> None:
     before, after = sample(1_000, 10_000), sample(2_000, 14_000)
     row = usage.row("web", "4b1c" * 16, "web", before["cpu_stats"], after, False)
     assert row == {
-        "Container": "web", "ID": "4b1c4b1c4b1c", "Name": "web", "CPUPerc": "50.00%",
-        "MemUsage": "2MiB / 64MiB", "MemPerc": "3.12%", "NetIO": "1.5kB / 2kB", "BlockIO": "4.1kB / 8.19kB",
+        "Container": "web",
+        "ID": "4b1c4b1c4b1c",
+        "Name": "web",
+        "CPUPerc": "50.00%",
+        "MemUsage": "2MiB / 64MiB",
+        "MemPerc": "3.12%",
+        "NetIO": "1.5kB / 2kB",
+        "BlockIO": "4.1kB / 8.19kB",
         "PIDs": "3",
-    }  # fmt: skip
+    }
     stopped = usage.row("web", "4b1c" * 16, "web", {"cpu_usage": {}}, None, False)
     assert (stopped["CPUPerc"], stopped["MemUsage"]) == ("--", "-- / --")

@@ -64,12 +64,28 @@ def test_body_of_a_container() -> None:
 
 def test_every_option_reaches_the_body() -> None:
     values: dict[str, object] = {
-        "environment": {"a": "b"}, "labels": {"a": "b"}, "entrypoint": "sh", "volumes": {"a": "/b"},
-        "tmpfs": {"/t": ""}, "ports": {1: 2}, "extra_hosts": {"a": "::1"}, "cpus": 1, "ulimits": {"core": 0},
-        "devices": ["/dev/null"], "sysctls": {"a": "1"}, "restart": "always", "memory": 1, "memory_swap": 1,
-        "memory_reservation": 1, "shm_size": 1, "health_command": "true", "dns": ["1.1.1.1"],
-        "cap_add": ["ALL"], "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"],
-    }  # fmt: skip
+        "environment": {"a": "b"},
+        "labels": {"a": "b"},
+        "entrypoint": "sh",
+        "volumes": {"a": "/b"},
+        "tmpfs": {"/t": ""},
+        "ports": {1: 2},
+        "extra_hosts": {"a": "::1"},
+        "cpus": 1,
+        "ulimits": {"core": 0},
+        "devices": ["/dev/null"],
+        "sysctls": {"a": "1"},
+        "restart": "always",
+        "memory": 1,
+        "memory_swap": 1,
+        "memory_reservation": 1,
+        "shm_size": 1,
+        "health_command": "true",
+        "dns": ["1.1.1.1"],
+        "cap_add": ["ALL"],
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
     for name in container_options.ContainerOptions.__annotations__:
         if name in ("name", "health_interval"):  # a query parameter; a part of health_command's
             continue

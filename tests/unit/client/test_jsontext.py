@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -45,7 +46,5 @@ def test_a_stream_of_values(values: list[object], places: list[int], newline_at_
     data = b"\r\n".join(jsontext.dumps(value) for value in values) + (b"\r\n" if newline_at_end else b"")
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     decoder = jsontext.LineDecoder()
-    seen = [
-        value for start, end in zip(edges, edges[1:], strict=False) for value in decoder.feed(data[start:end])
-    ]
+    seen = [value for start, end in itertools.pairwise(edges) for value in decoder.feed(data[start:end])]
     assert seen + decoder.finish() == values

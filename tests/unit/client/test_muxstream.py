@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,9 +23,7 @@ def test_every_byte_comes_to_its_stream_in_order(frames: list[tuple[int, bytes]]
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     demultiplexer = Demultiplexer()
     seen = [
-        piece
-        for start, end in zip(edges, edges[1:], strict=False)
-        for piece in demultiplexer.feed(data[start:end])
+        piece for start, end in itertools.pairwise(edges) for piece in demultiplexer.feed(data[start:end])
     ]
     for stream in (1, 2):
         expected = b"".join(piece for number, piece in frames if number == stream)
