@@ -4,11 +4,12 @@ with corten.connect() as client:
     print(client.run("busybox", ["echo", "hello"]).stdout)
 """
 
+from corten.version import __version__ as __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.client import AsyncClient, Client
 
-__version__ = "0.1.0"
 
 
 def connect(address: "str | None" = None) -> "Client":

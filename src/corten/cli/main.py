@@ -90,7 +90,7 @@ def _dispatch(tokens: list[str]) -> int:
         os.environ["CORTEN_DEBUG"] = "1"
     rest = globals_.rest
     if globals_.on("version"):
-        from corten import __version__
+        from corten.version import __version__
 
         print(f"corten {__version__}")
         return 0

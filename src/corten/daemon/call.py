@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
-import corten
 from corten.api.image import ErrorDetail, ProgressLine
 from corten.api.message import convert, decode, encode
 from corten.api.system import API_VERSION, AuthConfig, ErrorMessage
 from corten.errors import CortenError, InvalidArgument, status_of
+from corten.version import __version__
 
 if TYPE_CHECKING:
     from corten.daemon.server import Daemon
@@ -27,7 +27,7 @@ Version = tuple[int, int]
 
 #: Sent with every answer; the docker command reads the version and the platform from them.
 STANDARD_HEADERS = {
-    "Server": f"Corten/{corten.__version__} ({platform.system().lower()})",
+    "Server": f"Corten/{__version__} ({platform.system().lower()})",
     "Api-Version": API_VERSION,
     "Docker-Experimental": "false",
     "Ostype": "linux",

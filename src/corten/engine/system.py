@@ -9,7 +9,6 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import corten
 from corten.api.system import (
     API_VERSION,
     MIN_API_VERSION,
@@ -29,6 +28,7 @@ from corten.engine.timestamp import now, rfc3339
 from corten.engine.volumes import VolumeService
 from corten.errors import InvalidArgument
 from corten.runtime.capabilities import last_capability
+from corten.version import __version__
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -78,7 +78,7 @@ class SystemService:
             mem_total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             docker_root_dir=str(core.paths.root),
             name=core.host_name,
-            server_version=corten.__version__,
+            server_version=__version__,
             runtimes={"corten": RuntimeInfo(path="corten-runtime")},
             init_binary="corten",
             security_options=self._security(),
@@ -104,7 +104,7 @@ class SystemService:
 
     def version(self) -> Version:
         host = os.uname()
-        version = corten.__version__
+        version = __version__
         architecture = _ARCHITECTURES.get(host.machine, host.machine)
         python = f"Python {platform.python_version()}"
         return Version(

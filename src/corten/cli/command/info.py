@@ -26,7 +26,7 @@ def run(session: Session, arguments: Arguments) -> int:
 
         print(to_json(info) if style == "json" else Template(style, strict=True).render(info))
         return 0
-    from corten import __version__
+    from corten.version import __version__
 
     lines = [
         "Client:",

@@ -20,7 +20,7 @@ OPTIONS = (("format", "f", "str", "TEMPLATE", "'json' or a Go template"),)
 
 def run(session: Session, arguments: Arguments) -> int:
     """Runs the command."""
-    from corten import __version__
+    from corten.version import __version__
 
     client: Json = {
         "Version": __version__,
