@@ -57,7 +57,11 @@ class Files:
             raise InvalidArgument("container rootfs is marked read-only")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        options = {"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "copy_uid_gid": copy_uid_gid}
+        options = {
+            "no_overwrite_dir_non_dir": no_overwrite_dir_non_dir,
+            "copy_uid_gid": copy_uid_gid,
+            "user": container.config.user or "",
+        }
         work = asyncio.create_task(
             asyncio.to_thread(self._call_with_fd, container, theirs, "unpack_path", path, **options)
         )

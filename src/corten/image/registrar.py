@@ -14,6 +14,7 @@ import msgspec
 from corten.content import ContentStore, Lease
 from corten.errors import IntegrityError, NotFound
 from corten.image.model import Image, Progress, Report, silent
+from corten.image.settling import Settler
 from corten.image.tables import ImageRow, NameRow, Tables
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import algorithm_of, chain_ids
@@ -44,6 +45,7 @@ class Registrar:
         self.tables = tables
         self.content = content
         self.snapshotter = snapshotter
+        self.settler = Settler(snapshotter)
         self.lock = threading.RLock()
         self._chain_pins: Counter[str] = Counter()
         self._decoded: dict[str, tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
@@ -149,6 +151,7 @@ class Registrar:
             )
             self.tables.add_image(row)
             stored = self.tables.image(row.id)
+        self.settler.soon()
         assert stored is not None
         return self.image(stored)
 

@@ -64,6 +64,7 @@ class ImageStore:
         self.snapshotter.recover()
         self._registrar.write_index()
         self.collect()
+        self._registrar.settler.soon()
 
     def resolve(self, name: str) -> Image:
         """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such
@@ -186,7 +187,8 @@ class ImageStore:
         return self._registrar.collect()[0]
 
     def close(self) -> None:
-        """Gives up the store's own database connection."""
+        """Gives up the store's own database connection and what it would do later."""
+        self._registrar.settler.close()
         self._tables.close()
 
     def _chosen(self, names: Sequence[str]) -> builtins.list[tuple[Image, builtins.list[Reference]]]:
