@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.cli.conftest import CORTEN, Corten
+from tests.system.cli.conftest import Corten
 
 pytestmark = pytest.mark.root
 
