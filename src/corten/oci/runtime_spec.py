@@ -26,7 +26,7 @@ class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rena
     """Base of all parts of the specification."""
 
 
-class IDMapping(_Value):
+class IDMapping(_Value, frozen=True):
     """A range of ids: `size` ids from `container_id` in the container are `host_id`... on the host."""
 
     container_id: int = msgspec.field(name="containerID")
@@ -34,12 +34,12 @@ class IDMapping(_Value):
     size: int
 
 
-class Root(_Value):
+class Root(_Value, frozen=True):
     path: str = _required("rootfs")
     readonly: bool = False
 
 
-class Mount(_Value):
+class Mount(_Value, frozen=True):
     destination: str
     type: str | None = None
     source: str | None = None
@@ -48,12 +48,12 @@ class Mount(_Value):
     gid_mappings: tuple[IDMapping, ...] | None = ()
 
 
-class ConsoleSize(_Value):
+class ConsoleSize(_Value, frozen=True):
     height: int = 0
     width: int = 0
 
 
-class User(_Value):
+class User(_Value, frozen=True):
     """`username` (the specification's Windows field) may carry Docker's text "name|uid[:group|gid]".
 
     It is then resolved in the container's own /etc/passwd and /etc/group; `uid` and `gid` are not looked at.
@@ -68,13 +68,13 @@ class User(_Value):
     additional_groups: tuple[str, ...] | None = ()
 
 
-class Rlimit(_Value):
+class Rlimit(_Value, frozen=True):
     type: str
     soft: int
     hard: int
 
 
-class Capabilities(_Value):
+class Capabilities(_Value, frozen=True):
     bounding: tuple[str, ...] | None = ()
     effective: tuple[str, ...] | None = ()
     inheritable: tuple[str, ...] | None = ()
@@ -82,12 +82,12 @@ class Capabilities(_Value):
     ambient: tuple[str, ...] | None = ()
 
 
-class IOPriority(_Value):
+class IOPriority(_Value, frozen=True):
     class_: str = msgspec.field(name="class")
     priority: int = 0
 
 
-class Scheduler(_Value):
+class Scheduler(_Value, frozen=True):
     policy: str
     nice: int = 0
     priority: int = 0
@@ -97,12 +97,12 @@ class Scheduler(_Value):
     period: int = 0
 
 
-class ExecCPUAffinity(_Value):
+class ExecCPUAffinity(_Value, frozen=True):
     initial: str | None = None
     final: str | None = None
 
 
-class Process(_Value):
+class Process(_Value, frozen=True):
     cwd: str = _required("/")
     args: tuple[str, ...] | None = ()
     env: tuple[str, ...] | None = ()
@@ -120,14 +120,14 @@ class Process(_Value):
     exec_cpu_affinity: ExecCPUAffinity | None = msgspec.field(name="execCPUAffinity", default=None)
 
 
-class Hook(_Value):
+class Hook(_Value, frozen=True):
     path: str
     args: tuple[str, ...] | None = ()
     env: tuple[str, ...] | None = ()
     timeout: int | None = None
 
 
-class Hooks(_Value):
+class Hooks(_Value, frozen=True):
     prestart: tuple[Hook, ...] | None = ()
     create_runtime: tuple[Hook, ...] | None = ()
     create_container: tuple[Hook, ...] | None = ()
@@ -136,14 +136,14 @@ class Hooks(_Value):
     poststop: tuple[Hook, ...] | None = ()
 
 
-class Namespace(_Value):
+class Namespace(_Value, frozen=True):
     """`type` is one of pid, network, mount, ipc, uts, user, cgroup, time; a `path` joins an existing one."""
 
     type: str
     path: str | None = None
 
 
-class Device(_Value):
+class Device(_Value, frozen=True):
     """A device node to make; `type` is c, b, u or p."""
 
     type: str
@@ -155,7 +155,7 @@ class Device(_Value):
     gid: int | None = None
 
 
-class DeviceCgroup(_Value):
+class DeviceCgroup(_Value, frozen=True):
     """One rule of the device controller; no type, major or minor means all of them."""
 
     allow: bool
@@ -165,7 +165,7 @@ class DeviceCgroup(_Value):
     access: str | None = None
 
 
-class Memory(_Value):
+class Memory(_Value, frozen=True):
     limit: int | None = None
     reservation: int | None = None
     swap: int | None = None
@@ -177,7 +177,7 @@ class Memory(_Value):
     check_before_update: bool | None = None
 
 
-class CPU(_Value):
+class CPU(_Value, frozen=True):
     shares: int | None = None
     quota: int | None = None
     burst: int | None = None
@@ -189,18 +189,18 @@ class CPU(_Value):
     idle: int | None = None
 
 
-class Pids(_Value):
+class Pids(_Value, frozen=True):
     limit: int | None = None
 
 
-class WeightDevice(_Value):
+class WeightDevice(_Value, frozen=True):
     major: int
     minor: int
     weight: int | None = None
     leaf_weight: int | None = None
 
 
-class ThrottleDevice(_Value):
+class ThrottleDevice(_Value, frozen=True):
     """`rate` is bytes or operations per second on device `major`:`minor`."""
 
     major: int
@@ -208,7 +208,7 @@ class ThrottleDevice(_Value):
     rate: int
 
 
-class BlockIO(_Value):
+class BlockIO(_Value, frozen=True):
     weight: int | None = None
     leaf_weight: int | None = None
     weight_device: tuple[WeightDevice, ...] | None = ()
@@ -222,27 +222,27 @@ class BlockIO(_Value):
     )
 
 
-class Hugepage(_Value):
+class Hugepage(_Value, frozen=True):
     page_size: str
     limit: int
 
 
-class InterfacePriority(_Value):
+class InterfacePriority(_Value, frozen=True):
     name: str
     priority: int
 
 
-class NetworkResources(_Value):
+class NetworkResources(_Value, frozen=True):
     class_id: int | None = msgspec.field(name="classID", default=None)
     priorities: tuple[InterfacePriority, ...] | None = ()
 
 
-class Rdma(_Value):
+class Rdma(_Value, frozen=True):
     hca_handles: int | None = None
     hca_objects: int | None = None
 
 
-class Resources(_Value):
+class Resources(_Value, frozen=True):
     devices: tuple[DeviceCgroup, ...] | None = ()
     memory: Memory | None = None
     cpu: CPU | None = None
@@ -254,21 +254,21 @@ class Resources(_Value):
     unified: dict[str, str] | None = None
 
 
-class SyscallArg(_Value):
+class SyscallArg(_Value, frozen=True):
     index: int
     value: int
     value_two: int = 0
     op: str = "SCMP_CMP_EQ"
 
 
-class Syscall(_Value):
+class Syscall(_Value, frozen=True):
     names: tuple[str, ...]
     action: str
     errno_ret: int | None = None
     args: tuple[SyscallArg, ...] | None = ()
 
 
-class Seccomp(_Value):
+class Seccomp(_Value, frozen=True):
     default_action: str
     default_errno_ret: int | None = None
     architectures: tuple[str, ...] | None = ()
@@ -278,17 +278,17 @@ class Seccomp(_Value):
     syscalls: tuple[Syscall, ...] | None = ()
 
 
-class TimeOffset(_Value):
+class TimeOffset(_Value, frozen=True):
     secs: int = 0
     nanosecs: int = 0
 
 
-class Personality(_Value):
+class Personality(_Value, frozen=True):
     domain: str
     flags: tuple[str, ...] | None = ()
 
 
-class IntelRdt(_Value):
+class IntelRdt(_Value, frozen=True):
     clos_id: str | None = msgspec.field(name="closID", default=None)
     l3_cache_schema: str | None = None
     mem_bw_schema: str | None = None
@@ -296,7 +296,7 @@ class IntelRdt(_Value):
     enable_mbm: bool = msgspec.field(name="enableMBM", default=False)
 
 
-class Linux(_Value):
+class Linux(_Value, frozen=True):
     uid_mappings: tuple[IDMapping, ...] | None = ()
     gid_mappings: tuple[IDMapping, ...] | None = ()
     sysctl: dict[str, str] | None = None
@@ -314,7 +314,7 @@ class Linux(_Value):
     time_offsets: dict[str, TimeOffset] | None = None
 
 
-class Spec(_Value):
+class Spec(_Value, frozen=True):
     """The whole of `config.json`."""
 
     oci_version: str = _required(VERSION)
