@@ -1,4 +1,5 @@
-"""Platforms: which of an index's images fits a host (OCI image-spec, image-index.md; containerd's match order)."""
+"""Platforms: which of an index's images fits a host (OCI image-spec, image-index.md; containerd's match
+order)."""
 
 from __future__ import annotations
 

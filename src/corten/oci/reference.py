@@ -32,7 +32,8 @@ _TAG_ONLY = re.compile(_TAG)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reference:
-    """A normalised reference. `domain` and `path` are always set; of `tag` and `digest`, those that were given."""
+    """A normalised reference. `domain` and `path` are always set; of `tag` and `digest`, those that were
+    given."""
 
     domain: str
     path: str

@@ -54,7 +54,7 @@ def in_user_namespace(command: list[str]) -> subprocess.CompletedProcess[str]:
     enter = (
         f"import os, sys; sys.path[:] = {sys.path!r}\n"
         "from corten.linux.namespace import CLONE_NEWNS, CLONE_NEWUSER, unshare\n"
-        f"os.setgroups([]); os.setresgid({_BASE}, {_BASE}, {_BASE}); os.setresuid({_BASE}, {_BASE}, {_BASE})\n"
+        f"os.setgroups([]); base = {_BASE}; os.setresgid(base, base, base); os.setresuid(base, base, base)\n"
         "unshare(CLONE_NEWUSER | CLONE_NEWNS)\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "os.setresgid(0, 0, 0); os.setresuid(0, 0, 0)\n"
