@@ -1,8 +1,8 @@
 """Command line options from a table, with Docker's syntax; argparse alone costs more than the whole start-up.
 
 An option is a tuple `(long, short, kind, metavar, help)`. `kind` is "bool", "str", "int" or "list" (which may
-be given again). Accepted: `--flag`, `--flag=value`, `--flag value`, `-f value`, `-fvalue`, `-f=value`, bundles
-(`-it`), and `--`.
+be given again). Accepted: `--flag`, `--flag=value`, `--flag value`, `-f value`, `-fvalue`, `-f=value`,
+bundles (`-it`), and `--`.
 """
 
 from __future__ import annotations

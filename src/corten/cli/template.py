@@ -1,8 +1,7 @@
 """Go templates, as far as Docker's `--format` uses them: fields, pipelines, functions, if, range, with.
 
 `Template(text).render(value)`: values are what JSON gives (dict, list, str, numbers, bool, None), and
-callables:
-these are methods with arguments (`{{.Label "com.example"}}`). Reference: https://pkg.go.dev/text/template
+callables: these are methods with arguments (`{{.Label "com.example"}}`). Reference: https://pkg.go.dev/text/template
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""corten run and exec in the foreground: streams, exit codes, signals, and what happens when the client dies."""
+"""corten run and exec in the foreground: streams, exit codes, signals, what happens when the client dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.cli.conftest import Corten
+from tests.system.cli.conftest import CORTEN, Corten
 
 pytestmark = pytest.mark.root
 
@@ -93,7 +93,7 @@ def test_output_to_a_file_and_to_nowhere(corten: Corten, tmp_path: Path) -> None
             "-c",
             'exec "$@" >&- 2>&- <&-',
             "sh",
-            *corten.popen("--version").args,
+            *CORTEN,
             *RUN,
             "busybox",
             "true",
@@ -114,7 +114,8 @@ def test_the_reader_that_leaves_early(corten: Corten) -> None:
 
 
 def test_without_rm_there_is_a_log_and_a_container(corten: Corten) -> None:
-    corten("run", "--network", "none", "--name", "job", "busybox", "sh", "-c", "echo kept; exit 3", check=3)
+    command = ("sh", "-c", "echo kept; exit 3")
+    corten("run", "--network", "none", "--name", "job", "busybox", *command, check=3)
     assert corten("logs", "job").stdout == "kept\n"
     assert corten("start", "-a", "job", check=3).stdout == "kept\n"
     assert corten("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", "job").stdout == "3 exited\n"
@@ -124,9 +125,10 @@ def test_without_rm_there_is_a_log_and_a_container(corten: Corten) -> None:
 def test_flags_reach_the_container(corten: Corten, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("FROM_FILE=1\n")
     cidfile = tmp_path / "cid"
+    script = "echo $A $FROM_FILE $(pwd) $(hostname) $(id -u):$(id -g)"
     done = corten(
         *RUN, "--env-file", str(tmp_path / "env"), "-e", "A=b", "-w", "/tmp", "-h", "box", "-u", "1000:1000",
-        "--cidfile", str(cidfile), "busybox", "sh", "-c", "echo $A $FROM_FILE $(pwd) $(hostname) $(id -u):$(id -g)",
+        "--cidfile", str(cidfile), "busybox", "sh", "-c", script,
     )  # fmt: skip
     assert done.stdout == "b 1 /tmp box 1000:1000\n"
     assert len(cidfile.read_text()) == 64

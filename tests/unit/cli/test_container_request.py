@@ -272,7 +272,7 @@ def test_networks() -> None:
 
 
 def test_every_flag_is_used_somewhere() -> None:
-    """A flag that is accepted and ignored would be a lie. Those listed are acted upon elsewhere, or mean nothing."""
+    """A flag that is accepted and ignored would be a lie. Those listed are acted upon elsewhere."""
     elsewhere = {
         "attach",
         "cidfile",

@@ -35,7 +35,8 @@ def render(items: list[Any], style: str = "", quiet: str = "", size: bool = Fals
 
 def test_the_table_of_ps() -> None:
     assert render([rows.container(CONTAINER)], size=True) == (
-        "CONTAINER ID   IMAGE     COMMAND                  STATUS                   PORTS     NAMES     SIZE\n"
+        "CONTAINER ID   IMAGE     COMMAND                  STATUS                   PORTS     NAMES     "
+        "SIZE\n"
         '2100dde6d5c2   busybox   "sh -c \'sleep 100; e…"   Exited (0) 2 hours ago             one       '
         "12B (virtual 1.98MB)\n"
     )
