@@ -158,7 +158,7 @@ class _Zstd:
     """zstandard's decompressobj (frame by frame) with the interface of bz2's; its output per piece is
     bounded by feeding it little at a time: 4 bytes (a block of equal bytes) inflate to 128 KiB at most."""
 
-    _STEP = 256
+    _STEP = 1024
 
     def __init__(self, decompressor: zstandard.ZstdDecompressor) -> None:
         self._object = decompressor.decompressobj()
