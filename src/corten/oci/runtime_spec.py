@@ -2,35 +2,36 @@
 
 Names are the specification's, in snake case; `decode` and `encode` speak its JSON. Unknown fields are
 ignored, as the specification asks ("Extensibility"). Values are frozen: make changed copies with
-`msgspec.structs.replace`. Defaults are left out of the JSON, except where the specification requires the
+`struct.replace`. Defaults are left out of the JSON, except where the specification requires the
 field. https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from corten.errors import InvalidArgument
+from corten.oci import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = "1.2.0"
 
 
 def _required(value: Any) -> Any:
     """A default that is written to the JSON all the same (msgspec leaves out only plain defaults)."""
-    return msgspec.field(default_factory=lambda: value)
+    return struct.field(default_factory=lambda: value)
 
 
-class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
+class _Value(struct.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
     """Base of all parts of the specification."""
 
 
 class IDMapping(_Value, frozen=True):
     """A range of ids: `size` ids from `container_id` in the container are `host_id`... on the host."""
 
-    container_id: int = msgspec.field(name="containerID")
-    host_id: int = msgspec.field(name="hostID")
+    container_id: int = struct.field(name="containerID")
+    host_id: int = struct.field(name="hostID")
     size: int
 
 
@@ -83,7 +84,7 @@ class Capabilities(_Value, frozen=True):
 
 
 class IOPriority(_Value, frozen=True):
-    class_: str = msgspec.field(name="class")
+    class_: str = struct.field(name="class")
     priority: int = 0
 
 
@@ -117,7 +118,7 @@ class Process(_Value, frozen=True):
     selinux_label: str | None = None
     io_priority: IOPriority | None = None
     scheduler: Scheduler | None = None
-    exec_cpu_affinity: ExecCPUAffinity | None = msgspec.field(name="execCPUAffinity", default=None)
+    exec_cpu_affinity: ExecCPUAffinity | None = struct.field(name="execCPUAffinity", default=None)
 
 
 class Hook(_Value, frozen=True):
@@ -170,9 +171,9 @@ class Memory(_Value, frozen=True):
     reservation: int | None = None
     swap: int | None = None
     kernel: int | None = None
-    kernel_tcp: int | None = msgspec.field(name="kernelTCP", default=None)
+    kernel_tcp: int | None = struct.field(name="kernelTCP", default=None)
     swappiness: int | None = None
-    disable_oom_killer: bool | None = msgspec.field(name="disableOOMKiller", default=None)
+    disable_oom_killer: bool | None = struct.field(name="disableOOMKiller", default=None)
     use_hierarchy: bool | None = None
     check_before_update: bool | None = None
 
@@ -214,10 +215,10 @@ class BlockIO(_Value, frozen=True):
     weight_device: tuple[WeightDevice, ...] | None = ()
     throttle_read_bps_device: tuple[ThrottleDevice, ...] | None = ()
     throttle_write_bps_device: tuple[ThrottleDevice, ...] | None = ()
-    throttle_read_iops_device: tuple[ThrottleDevice, ...] | None = msgspec.field(
+    throttle_read_iops_device: tuple[ThrottleDevice, ...] | None = struct.field(
         name="throttleReadIOPSDevice", default=()
     )
-    throttle_write_iops_device: tuple[ThrottleDevice, ...] | None = msgspec.field(
+    throttle_write_iops_device: tuple[ThrottleDevice, ...] | None = struct.field(
         name="throttleWriteIOPSDevice", default=()
     )
 
@@ -233,7 +234,7 @@ class InterfacePriority(_Value, frozen=True):
 
 
 class NetworkResources(_Value, frozen=True):
-    class_id: int | None = msgspec.field(name="classID", default=None)
+    class_id: int | None = struct.field(name="classID", default=None)
     priorities: tuple[InterfacePriority, ...] | None = ()
 
 
@@ -247,7 +248,7 @@ class Resources(_Value, frozen=True):
     memory: Memory | None = None
     cpu: CPU | None = None
     pids: Pids | None = None
-    block_io: BlockIO | None = msgspec.field(name="blockIO", default=None)
+    block_io: BlockIO | None = struct.field(name="blockIO", default=None)
     hugepage_limits: tuple[Hugepage, ...] | None = ()
     network: NetworkResources | None = None
     rdma: dict[str, Rdma] | None = None
@@ -289,11 +290,11 @@ class Personality(_Value, frozen=True):
 
 
 class IntelRdt(_Value, frozen=True):
-    clos_id: str | None = msgspec.field(name="closID", default=None)
+    clos_id: str | None = struct.field(name="closID", default=None)
     l3_cache_schema: str | None = None
     mem_bw_schema: str | None = None
-    enable_cmt: bool = msgspec.field(name="enableCMT", default=False)
-    enable_mbm: bool = msgspec.field(name="enableMBM", default=False)
+    enable_cmt: bool = struct.field(name="enableCMT", default=False)
+    enable_mbm: bool = struct.field(name="enableMBM", default=False)
 
 
 class Linux(_Value, frozen=True):
@@ -328,7 +329,7 @@ class Spec(_Value, frozen=True):
     linux: Linux | None = None
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class State(struct.Struct, frozen=True, kw_only=True, rename="camel"):
     """What `state` prints and hooks read; `status` is one of creating, created, running and stopped."""
 
     oci_version: str = _required(VERSION)
@@ -339,10 +340,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: dict[str, str] = {}
 
 
-_SPEC = msgspec.json.Decoder(Spec)
-_PROCESS = msgspec.json.Decoder(Process)
-_RESOURCES = msgspec.json.Decoder(Resources)
-_ENCODER = msgspec.json.Encoder()
+_SPEC = struct.Decoder(Spec)
+_PROCESS = struct.Decoder(Process)
+_RESOURCES = struct.Decoder(Resources)
 
 
 def decode(data: bytes, source: str = "config.json") -> Spec:
@@ -369,11 +369,11 @@ def decode_resources(data: bytes, source: str = "resources.json") -> Resources:
 
 def encode(value: _Value | State) -> bytes:
     """The JSON of a spec, or of any part of one."""
-    return _ENCODER.encode(value)
+    return struct.encode(value)
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], data: bytes, source: str) -> Any:
+def _decode(decoder: struct.Decoder[Any], data: bytes, source: str) -> Any:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (struct.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"cannot read {source}: {error}") from error

@@ -5,9 +5,11 @@ Numbers: include/uapi/linux/capability.h. https://man7.org/linux/man-pages/man7/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from corten.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NAMES = """
     CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import stat
 
-import msgspec
-
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import Device, DeviceCgroup
+from corten.oci.struct import replace
 
 # Nodes that the specification's "Default Devices" asks for (ptmx is devpts' own, console a bind mount).
 DEFAULT_DEVICES: tuple[Device, ...] = tuple(
@@ -68,8 +67,7 @@ def map_device(
         real = os.path.realpath(host, strict=True)
         if os.path.isdir(real):
             nodes = tuple(
-                msgspec.structs.replace(node, path=inside.rstrip("/") + node.path[len(real) :])
-                for node in _walk(real)
+                replace(node, path=inside.rstrip("/") + node.path[len(real) :]) for node in _walk(real)
             )
         else:
             nodes = tuple(filter(None, (_node(real, inside),)))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import namespace as n
 from corten.oci.runtime_spec import Hook, Namespace, Process, Spec
+from corten.oci.struct import Struct
+from corten.oci.struct import encode as to_json
 from corten.runtime.operations import Plan
 from corten.runtime.plan_mounts import compile_devices, compile_mounts, compile_paths, map_text, relative
 from corten.runtime.plan_process import compile_finish, compile_identity
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.runtime.operations import Operation
 
 __all__ = ["Directory", "Overlay", "Plan", "compile_exec", "compile_plan"]
@@ -22,14 +24,14 @@ __all__ = ["Directory", "Overlay", "Plan", "compile_exec", "compile_plan"]
 SIGKILL = 9
 
 
-class Directory(msgspec.Struct, frozen=True, kw_only=True):
+class Directory(Struct, frozen=True, kw_only=True):
     """A root file system that is a directory (an OCI bundle's)."""
 
     path: str
     readonly: bool = False
 
 
-class Overlay(msgspec.Struct, frozen=True, kw_only=True):
+class Overlay(Struct, frozen=True, kw_only=True):
     """A root file system that PID 1 mounts in its own mount namespace; `lowers` has the topmost layer first.
 
     `mountpoint` is any existing directory (nothing is visible there on the host); the parent of `upper` by
@@ -400,9 +402,8 @@ def _states(spec: Spec, container_id: str, bundle: str) -> dict[str, tuple[bytes
     """The state document for each status, cut where the pid goes: hooks get it without any JSON in
     their way.
     """
-    encode = msgspec.json.encode
-    head = b'{"ociVersion":' + encode(spec.oci_version) + b',"id":' + encode(container_id)
-    tail = b',"bundle":' + encode(bundle) + b',"annotations":' + encode(spec.annotations or {}) + b"}"
+    head = b'{"ociVersion":' + to_json(spec.oci_version) + b',"id":' + to_json(container_id)
+    tail = b',"bundle":' + to_json(bundle) + b',"annotations":' + to_json(spec.annotations or {}) + b"}"
     return {
         status: (head + b',"status":"' + status.encode() + b'","pid":', tail)
         for status in ("creating", "created", "running", "stopped")

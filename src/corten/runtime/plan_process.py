@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import TYPE_CHECKING, Any
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import capability as c
@@ -12,7 +11,10 @@ from corten.linux import seccomp as s
 from corten.oci.runtime_spec import Capabilities, IOPriority, Process, Scheduler, Spec
 from corten.runtime.seccomp import compile_filter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.runtime.plan import Draft
 
 _NUMBERS = {name: number for number, name in enumerate(c.NAMES)}

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 
-import msgspec
-
 from corten.errors import InvalidArgument
+from corten.oci.struct import Struct
 
 # Opcodes (linux/bpf_common.h): load a word, AND with k, jumps, return.
 _LD, _AND, _JA, _JEQ, _JGT, _JGE, _RET = 0x20, 0x54, 0x05, 0x15, 0x25, 0x35, 0x06
@@ -24,7 +23,7 @@ RET_USER_NOTIF, RET_TRACE, RET_LOG, RET_ALLOW = 0x7FC00000, 0x7FF00000, 0x7FFC00
 Instruction = tuple[int, int, int, int]  # code, jt, jf, k
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(Struct, frozen=True):
     """Argument `index`, by `op` ("EQ", "NE", "LT", "LE", "GT", "GE"), with `value`; `mask` is ANDed first."""
 
     index: int
@@ -33,21 +32,21 @@ class Comparison(msgspec.Struct, frozen=True):
     mask: int = 0xFFFFFFFFFFFFFFFF
 
 
-class Conditional(msgspec.Struct, frozen=True):
+class Conditional(Struct, frozen=True):
     """`action` (a SECCOMP_RET_* value) when all comparisons hold."""
 
     comparisons: tuple[Comparison, ...]
     action: int
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(Struct, frozen=True):
     """The first conditional that holds, else `action`."""
 
     action: int
     conditionals: tuple[Conditional, ...] = ()
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(Struct, frozen=True):
     """One architecture: `ranges` are (first number, outcome), sorted, from 0 to the next one's first."""
 
     arch: int

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from corten.errors import InvalidArgument, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ENFORCE = Path("/sys/fs/selinux/enforce")
 _CONTEXTS = Path("/etc/selinux/targeted/contexts/lxc_contexts")

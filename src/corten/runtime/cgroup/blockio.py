@@ -6,13 +6,15 @@ partition is replaced by its disk. https://docs.kernel.org/admin-guide/cgroup-v1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import BlockIO, ThrottleDevice, WeightDevice
 from corten.runtime.cgroup import apply, backing
 from corten.runtime.cgroup.layout import Hierarchy
 from corten.runtime.cgroup.writes import Writes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def io_weight(weight: int) -> int:

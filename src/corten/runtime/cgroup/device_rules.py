@@ -5,21 +5,22 @@ From that come v1's `devices.allow` and `devices.deny`, and v2's eBPF program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import msgspec
-
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import DeviceCgroup
+from corten.oci.struct import Struct
 from corten.runtime.cgroup import apply
 from corten.runtime.cgroup.layout import Hierarchy
 from corten.runtime.cgroup.writes import Writes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # (type "b" or "c", major or -1, minor or -1)
 Key = tuple[str, int, int]
 
 
-class DevicePolicy(msgspec.Struct, frozen=True):
+class DevicePolicy(Struct, frozen=True):
     """`allow` is what holds for all devices that are not in `exceptions`, for which the contrary holds."""
 
     allow: bool

@@ -6,12 +6,11 @@ the controllers, and a v2 hierarchy beside them that has none (or the rest).
 
 from __future__ import annotations
 
-import msgspec
-
 from corten.errors import Unsupported
+from corten.oci.struct import Struct
 
 
-class Hierarchy(msgspec.Struct, frozen=True):
+class Hierarchy(Struct, frozen=True):
     """One mounted hierarchy. `root`: what of it is mounted (not "/" inside of a container)."""
 
     mountpoint: str
@@ -48,7 +47,7 @@ class Hierarchy(msgspec.Struct, frozen=True):
         return (self.own.rpartition("/")[0] if self.v2 else self.own).rstrip("/")
 
 
-class Layout(msgspec.Struct, frozen=True):
+class Layout(Struct, frozen=True):
     """All hierarchies. `kind` is "v1", "v2" or "hybrid"."""
 
     kind: str

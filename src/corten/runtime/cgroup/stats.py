@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from corten.oci.struct import Struct
 from corten.runtime.cgroup.layout import Hierarchy
 
 _UNLIMITED = 1 << 62
 
 
-class CpuStats(msgspec.Struct, frozen=True):
+class CpuStats(Struct, frozen=True):
     """`percpu` is empty on v2, which does not count by CPU."""
 
     total: int = 0
@@ -21,7 +20,7 @@ class CpuStats(msgspec.Struct, frozen=True):
     throttled_time: int = 0
 
 
-class MemoryStats(msgspec.Struct, frozen=True):
+class MemoryStats(Struct, frozen=True):
     """`limit` and `swap_limit` are None without one (`swap_limit` counts as `swap` does).
 
     `swap` is memory and swap together on v1, swap alone on v2. `cache` is page cache, `inactive_file` the
@@ -40,12 +39,12 @@ class MemoryStats(msgspec.Struct, frozen=True):
     stats: dict[str, int] = {}
 
 
-class PidsStats(msgspec.Struct, frozen=True):
+class PidsStats(Struct, frozen=True):
     current: int = 0
     limit: int | None = None
 
 
-class IoStats(msgspec.Struct, frozen=True):
+class IoStats(Struct, frozen=True):
     """One device; operations are counts."""
 
     major: int
@@ -58,7 +57,7 @@ class IoStats(msgspec.Struct, frozen=True):
     discards: int = 0
 
 
-class Stats(msgspec.Struct, frozen=True):
+class Stats(Struct, frozen=True):
     cpu: CpuStats = CpuStats()
     memory: MemoryStats = MemoryStats()
     pids: PidsStats = PidsStats()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
 from corten.errors import LimitError
 from corten.oci.runtime_spec import Resources
+from corten.oci.struct import replace
 from corten.runtime.cgroup import apply
 from corten.runtime.cgroup.layout import Hierarchy
 from corten.runtime.cgroup.stats import maximum, number, text
@@ -24,10 +23,10 @@ def merged_with_current(resources: Resources, places: Places) -> Resources:
     if not period.isdigit():
         return resources
     if cpu.quota:
-        cpu = msgspec.structs.replace(cpu, period=int(period))
+        cpu = replace(cpu, period=int(period))
     else:
-        cpu = msgspec.structs.replace(cpu, quota=-1 if quota == "max" else int(quota))
-    return msgspec.structs.replace(resources, cpu=cpu)
+        cpu = replace(cpu, quota=-1 if quota == "max" else int(quota))
+    return replace(resources, cpu=cpu)
 
 
 def check_usage(resources: Resources, places: Places) -> None:

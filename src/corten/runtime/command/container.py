@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from typing import Any
-
-import msgspec
 
 from corten.errors import Conflict, InvalidArgument, NotFound
+from corten.oci import struct
 from corten.oci.runtime_spec import Spec, State, decode, encode
 
-_ID = re.compile(r"[A-Za-z0-9_+.-]{1,1024}")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 
 
-class Record(msgspec.Struct, kw_only=True, rename="camel"):
+class Record(struct.Struct, kw_only=True, rename="camel"):
     """What later commands need to know."""
 
     id: str
@@ -102,7 +103,7 @@ class Container:
         self.save()
 
     def save(self) -> None:
-        write_atomically(os.path.join(self.directory, "state.json"), msgspec.json.encode(self.record))
+        write_atomically(os.path.join(self.directory, "state.json"), struct.encode(self.record))
 
     def remove(self) -> None:
         """Forget the container."""
@@ -121,7 +122,7 @@ def write_atomically(path: str, data: bytes) -> None:
 
 def check_id(container_id: str) -> str:
     """The id, when it is one."""
-    if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+    if not _ID.issuperset(container_id) or container_id in ("", ".", "..") or len(container_id) > 255:
         raise InvalidArgument(f"{container_id!r} is no container id: use letters, digits and _ + - .")
     return container_id
 
@@ -131,10 +132,10 @@ def load(root: str, container_id: str) -> Container:
     path = os.path.join(root, check_id(container_id), "state.json")
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            record = msgspec.json.decode(file.read(), type=Record)
+            record = struct.decode(file.read(), type=Record)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"container {container_id} does not exist") from None
-    except msgspec.DecodeError as error:
+    except struct.DecodeError as error:
         raise NotFound(f"the state of container {container_id} ({path}) cannot be read: {error}") from error
     return Container(root, record)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from corten.errors import CortenError, InvalidArgument
 from corten.runtime.command.options import Options, Parsed
 from corten.runtime.reexec import protect
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.oci.runtime_spec import Spec
     from corten.runtime.command.container import Container
     from corten.runtime.command.main import Context

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from corten.errors import Conflict, CortenError, NotFound
 from corten.linux.process import pidfd_send_signal
 from corten.runtime.command.container import Container, load, process_start
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from corten.errors import Conflict, InvalidArgument
+from corten.oci import struct
 from corten.runtime.command.container import Container, load
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 
@@ -45,12 +44,12 @@ def _print(container: Container) -> None:
     group = container.cgroup()
     if group is None:
         raise Conflict(f"container {container.record.id} has no cgroup: there are no statistics")
-    stats = msgspec.to_builtins(group.stats())
+    stats = struct.to_builtins(group.stats())
     _line({"type": "stats", "id": container.record.id, "data": stats})
 
 
 def _line(document: object) -> None:
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.write(struct.encode(document).decode() + "\n")
     sys.stdout.flush()
 
 

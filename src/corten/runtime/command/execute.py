@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from corten.errors import Conflict, InvalidArgument
 from corten.oci.runtime_spec import Capabilities, Process, Spec, User, decode_process
+from corten.oci.struct import replace
 from corten.runtime.command.container import Container, load
 from corten.runtime.command.create import send_console, write_pid
 from corten.runtime.command.options import Options, Parsed
 from corten.runtime.reexec import protect
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 
@@ -66,7 +65,7 @@ def _process(parsed: Parsed, spec: Spec) -> Process:
     capabilities = base.capabilities
     if "cap" in parsed.lists and capabilities is not None:
         capabilities = _with(capabilities, tuple(name.upper() for name in parsed.lists["cap"]))
-    return msgspec.structs.replace(
+    return replace(
         base,
         args=tuple(parsed.words[1:]),
         cwd=parsed.values.get("cwd") or base.cwd,
@@ -98,7 +97,7 @@ def _user(parsed: Parsed, base: User) -> User:
     groups = (*(base.additional_gids or ()), *extra)
     text = parsed.values.get("user")
     if text is None:
-        return msgspec.structs.replace(base, additional_gids=groups)
+        return replace(base, additional_gids=groups)
     return User(username=text, additional_gids=groups, umask=base.umask)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from corten.linux.capability import NAMES, last_capability
 from corten.linux.namespace import NAMESPACES
@@ -14,6 +13,7 @@ from corten.runtime.command.main import version
 from corten.runtime.command.options import Options
 from corten.runtime.mount_options import OPTION_NAMES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 

@@ -6,10 +6,10 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from corten.linux.terminal import set_size
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.execute import Spawned
 

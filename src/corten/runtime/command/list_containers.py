@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import pwd
 import sys
-from typing import TYPE_CHECKING
 
 from corten.errors import InvalidArgument
 from corten.runtime.command.container import load_all
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from corten.errors import Conflict
 from corten.runtime.command.container import load
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 from corten.errors import Conflict, Unsupported
 from corten.runtime.command.container import load
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 

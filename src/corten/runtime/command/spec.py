@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from corten.errors import Conflict, InvalidArgument
 from corten.oci import runtime_spec as s
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.command.main import Context
 
@@ -34,7 +32,9 @@ def run(context: Context, arguments: list[str]) -> int:
     options = Options("spec [--bundle DIR] [--rootless]", values={"bundle": "b"}, flags={"rootless": ""})
     parsed = options.parse(arguments)
     path = os.path.join(parsed.values.get("bundle", "."), "config.json")
-    document = msgspec.json.format(s.encode(default_spec("rootless" in parsed.flags)), indent=4)
+    import json
+
+    document = json.dumps(json.loads(s.encode(default_spec("rootless" in parsed.flags))), indent=4).encode()
     try:
         with open(path, "xb") as file:  # noqa: PTH123
             file.write(document + b"\n")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from corten.errors import Conflict, InvalidArgument
 from corten.oci.runtime_spec import CPU, BlockIO, Memory, Pids, Resources, decode_resources
 from corten.runtime.command.container import load
 from corten.runtime.command.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.runtime.command.main import Context
 
 _MEMORY = {"memory": "limit", "memory-reservation": "reservation", "memory-swap": "swap"}
