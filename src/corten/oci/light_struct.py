@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Convert = Callable[[Any, str], Any]
+    Convert = Callable[[Any], Any]
 
 _MISSING: Any = object()
 
@@ -217,11 +217,40 @@ def parse(data: bytes | str) -> Any:
     if end != len(text):
         raise DecodeError(f"JSON is malformed: trailing characters (byte {end})")
     if "\\u" in text:
+        _check_text(value)
+    return value
+
+
+def _check_text(value: Any) -> None:
+    """Half a surrogate pair is no text."""
+    if isinstance(value, str):
         try:
-            repr(value).encode()
+            value.encode()
         except UnicodeEncodeError:
             raise DecodeError("JSON is malformed: invalid unicode surrogate pair") from None
-    return value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(name)
+            _check_text(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item)
+
+
+class _Mismatch(Exception):
+    """A value of another type than it should have; `place` is filled on the way out."""
+
+    def __init__(self, expected: str, value: Any) -> None:
+        self.expected = expected
+        self.found = _KINDS.get(type(value), "null")
+        self.place = ""
+        self.missing = ""
+
+    def message(self) -> str:
+        what = f"Expected `{self.expected}`, got `{self.found}`"
+        if self.missing:
+            what = f"Object missing required field `{self.missing}`"
+        return what + (f" - at `${self.place}`" if self.place else "")
 
 
 class Decoder:
@@ -231,7 +260,10 @@ class Decoder:
         self._type = type
 
     def decode(self, data: bytes | str) -> Any:
-        return _struct(self._type)(parse(data), "$")
+        try:
+            return _struct(self._type)(parse(data))
+        except _Mismatch as error:
+            raise DecodeError(error.message()) from None
 
 
 def decode(data: bytes | str, *, type: Any) -> Any:
@@ -240,23 +272,28 @@ def decode(data: bytes | str, *, type: Any) -> Any:
 
 
 def _struct(cls: type[Struct]) -> Convert:
-    def convert(value: Any, path: str) -> Any:
+    def convert(value: Any) -> Any:
         if type(value) is not dict:
-            raise _wrong("object", value, path)
+            raise _Mismatch("object", value)
         converters = cls._converters
         if converters is None:
             converters = cls._converters = _converters_of(cls)
         named = {}
-        for name, item in value.items():
-            found = converters.get(name)
-            if found is not None:
-                named[found[0]] = found[1](item, f"{path}.{name}")
+        name = ""
+        try:
+            for name, item in value.items():
+                found = converters.get(name)
+                if found is not None:
+                    named[found[0]] = found[1](item)
+        except _Mismatch as error:
+            error.place = f".{name}{error.place}"
+            raise
         if not cls._required <= named.keys():
-            for attribute in cls._fields:
-                if attribute in cls._required and attribute not in named:
-                    raise DecodeError(
-                        f"Object missing required field `{cls._names[attribute]}`" + _place(path)
-                    )
+            lacking = _Mismatch("object", value)
+            lacking.missing = next(
+                cls._names[field] for field in cls._fields if field in cls._required and field not in named
+            )
+            raise lacking
         result = cls.__new__(cls)
         result.__dict__.update(named)
         return result
@@ -290,51 +327,56 @@ def _compile(annotation: str, scope: dict[str, Any]) -> Convert:
 
 
 def _optional(inner: Convert) -> Convert:
-    return lambda value, path: None if value is None else inner(value, path)
+    def convert(value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return inner(value)
+        except _Mismatch as error:
+            if not error.place and not error.missing:
+                error.expected += " | null"
+            raise
+
+    return convert
 
 
 def _array(inner: Convert) -> Convert:
-    def convert(value: Any, path: str) -> Any:
+    def convert(value: Any) -> Any:
         if type(value) is not list:
-            raise _wrong("array", value, path)
-        return tuple([inner(item, f"{path}[...]") for item in value])
+            raise _Mismatch("array", value)
+        result = []
+        try:
+            for item in value:
+                result.append(inner(item))
+        except _Mismatch as error:
+            error.place = f"[{len(result)}]{error.place}"
+            raise
+        return tuple(result)
 
     return convert
 
 
 def _mapping(inner: Convert) -> Convert:
-    def convert(value: Any, path: str) -> Any:
+    def convert(value: Any) -> Any:
         if type(value) is not dict:
-            raise _wrong("object", value, path)
-        return {name: inner(item, f"{path}[...]") for name, item in value.items()}
+            raise _Mismatch("object", value)
+        try:
+            return {name: inner(item) for name, item in value.items()}
+        except _Mismatch as error:
+            error.place = f"[...]{error.place}"
+            raise
 
     return convert
 
 
-def _exactly(kind: type, name: str) -> Convert:
-    def convert(value: Any, path: str) -> Any:
+def _exactly(kind: type) -> Convert:
+    def convert(value: Any) -> Any:
         if type(value) is not kind:
-            if kind is int and type(value) is float and value.is_integer():
-                return int(value)
-            raise _wrong(name, value, path)
+            raise _Mismatch(kind.__name__, value)
         return value
 
     return convert
 
 
-_PLAIN: dict[str, Convert] = {
-    "int": _exactly(int, "int"),
-    "str": _exactly(str, "str"),
-    "bool": _exactly(bool, "bool"),
-    "Any": lambda value, _path: value,
-}
+_PLAIN: dict[str, Convert] = {"int": _exactly(int), "str": _exactly(str), "bool": _exactly(bool)}
 _KINDS = {dict: "object", list: "array", str: "str", int: "int", float: "float", bool: "bool"}
-
-
-def _wrong(expected: str, value: Any, path: str) -> DecodeError:
-    found = _KINDS.get(type(value), "null")
-    return DecodeError(f"Expected `{expected}`, got `{found}`{_place(path)}")
-
-
-def _place(path: str) -> str:
-    return "" if path == "$" else f" - at `{path}`"

@@ -49,8 +49,9 @@ class Overlay(Struct, frozen=True, kw_only=True):
 class Draft:
     """A plan in the making."""
 
-    def __init__(self, bundle: str, cgroup: Any) -> None:
+    def __init__(self, bundle: str, cgroup: Any, seccomp_cache: str | None = None) -> None:
         self.bundle = bundle
+        self.seccomp_cache = seccomp_cache
         self.cgroup = cgroup
         self.uid_map = ""
         self.gid_map = ""
@@ -94,6 +95,7 @@ def compile_plan(
     new_keyring: bool = True,
     preserve_fds: int = 0,
     death_signal: int = SIGKILL,
+    seccomp_cache: str | None = None,
 ) -> Plan:
     """The plan that makes container `container_id` from `spec`; InvalidArgument or Unsupported when it
     cannot.
@@ -101,12 +103,13 @@ def compile_plan(
     `cgroup` is a `CgroupPlan` (or None: the process stays in its parent's cgroup). With `init`, PID 1 is a
     small init of ours that runs the command as its child, reaps and forwards signals. With `hold`, the
     process waits for the start byte before it runs the command (`execute.spawn`'s `start_fd`).
-    `death_signal` is sent to the process when its parent dies (0: none).
+    `death_signal` is sent to the process when its parent dies (0: none). `seccomp_cache`: a directory where
+    compiled filters are kept.
     """
     process = spec.process
     if process is None:
         raise InvalidArgument("the specification has no process")
-    draft = Draft(bundle, cgroup)
+    draft = Draft(bundle, cgroup, seccomp_cache)
     draft.uid, draft.gid = process.user.uid, process.user.gid
     namespaces = _namespaces(spec)
     draft.settings.update(cgroup=cgroup, joins=False, id=container_id)
@@ -154,6 +157,7 @@ def compile_exec(
     container_start: int = 0,
     death_signal: int = SIGKILL,
     chroot: bool = False,
+    seccomp_cache: str | None = None,
 ) -> Plan:
     """The plan of one more process in the running container whose PID 1 is `container_pid`.
 
@@ -161,7 +165,7 @@ def compile_exec(
     is: fill capabilities, no_new_privileges, rlimits and labels from `spec.process` before the call.
     `container_start` (field 22 of its stat) guards against a reused number.
     """
-    draft = Draft("/", cgroup)
+    draft = Draft("/", cgroup, seccomp_cache)
     draft.uid, draft.gid = process.user.uid, process.user.gid
     namespaces = _namespaces(spec)
     draft.settings.update(cgroup=cgroup, joins=True, id="", clone_flags=0, namespaces=(), shares=False)

@@ -9,7 +9,6 @@ from corten.errors import InvalidArgument, Unsupported
 from corten.linux import capability as c
 from corten.linux import seccomp as s
 from corten.oci.runtime_spec import Capabilities, IOPriority, Process, Scheduler, Spec
-from corten.runtime.seccomp import compile_filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def compile_finish(draft: Draft, process: Process, spec: Spec, *, init: bool, pr
         draft.add("set_personality", _personality(linux.personality.domain))
     _compile_labels(draft, process)
     draft.add("prepare_exec", 0o022 if process.user.umask is None else process.user.umask, preserve_fds)
-    program, flags = _filter(spec)
+    program, flags = _filter(draft, spec)
     if program and not process.no_new_privileges:
         draft.add("seccomp", program, flags)
     _compile_capabilities(draft, process)
@@ -169,7 +168,7 @@ def _compile_labels(draft: Draft, process: Process) -> None:
         draft.add("set_label", b"selinux", os.fsencode(process.selinux_label))
 
 
-def _filter(spec: Spec) -> tuple[bytes, int]:
+def _filter(draft: Draft, spec: Spec) -> tuple[bytes, int]:
     seccomp = spec.linux.seccomp if spec.linux else None
     if seccomp is None:
         return b"", 0
@@ -180,7 +179,9 @@ def _filter(spec: Spec) -> tuple[bytes, int]:
         if flag not in _SECCOMP_FLAGS:
             raise InvalidArgument(f"there is no seccomp flag {flag!r}")
         flags |= _SECCOMP_FLAGS[flag]
-    return compile_filter(seccomp), flags
+    from corten.runtime.seccomp import compile_filter
+
+    return compile_filter(seccomp, cache=draft.seccomp_cache), flags
 
 
 def _compile_capabilities(draft: Draft, process: Process) -> None:

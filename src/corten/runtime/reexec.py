@@ -10,10 +10,6 @@ from __future__ import annotations
 import os
 import sys
 
-from corten.linux.mount import AT_FDCWD, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE, mount_setattr, open_tree
-from corten.linux.process import execveat
-from corten.linux.sealed import is_sealed, sealed_copy
-
 _EXE = "/proc/self/exe"
 
 
@@ -21,6 +17,8 @@ def is_protected() -> bool:
     """Is the running interpreter on a read-only mount, or in sealed memory?"""
     if os.statvfs(_EXE).f_flag & os.ST_RDONLY:
         return True
+    from corten.linux.sealed import is_sealed
+
     fd = os.open(_EXE, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return is_sealed(fd)
@@ -30,6 +28,9 @@ def is_protected() -> bool:
 
 def open_protected() -> int:
     """A descriptor of the interpreter that cannot lead to writing it: to be executed by execveat(2)."""
+    from corten.linux.mount import AT_FDCWD, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE, mount_setattr, open_tree
+    from corten.linux.sealed import sealed_copy
+
     path = os.readlink(_EXE)
     try:
         fd = open_tree(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE)
@@ -43,10 +44,18 @@ def open_protected() -> int:
             os.close(source)
 
 
-def protect() -> None:
-    """Execute this very command again, protected; returns at once when it is already."""
+def protect(arguments: list[str]) -> None:
+    """Execute `corten-runtime` with these arguments, protected; returns at once when it is so already.
+
+    The second interpreter is a bare one, and `site` would have nothing to add: these verbs need this package
+    and the standard library only.
+    """
     if is_protected():
         return
-    arguments = [os.fsencode(argument) for argument in (sys.executable, *sys.orig_argv[1:])]
+    from corten.linux.process import execveat
+
+    package = os.path.abspath(__file__).rpartition("/corten/")[0]
+    program = f"import sys;sys.path.append({package!r});from corten.runtime.command.main import entry;entry()"
+    command = [sys.executable, "-I", "-S", "-c", program, *arguments]
     environment = [name + b"=" + value for name, value in os.environb.items()]
-    execveat(open_protected(), arguments, environment)
+    execveat(open_protected(), [os.fsencode(word) for word in command], environment)

@@ -9,9 +9,7 @@ up. https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#s
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import tempfile
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import syscall_table
@@ -50,6 +48,14 @@ _OPERATORS = {
     "SCMP_CMP_GT": "GT",
 }
 _MAX64 = 0xFFFFFFFFFFFFFFFF
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import sha256
+else:  # without `hashlib`, which loads OpenSSL
+    try:
+        from _sha2 import sha256
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256
 _memory: dict[bytes, bytes] = {}
 
 
@@ -60,7 +66,7 @@ def compile_filter(seccomp: Seccomp, *, cache: str | None = None, machine: str |
     Raises InvalidArgument for what the specification does not know, Unsupported for an unknown machine.
     """
     machine = machine or os.uname().machine
-    key = hashlib.sha256(b"\0".join((_VERSION, machine.encode(), encode(seccomp)))).digest()
+    key = sha256(b"\0".join((_VERSION, machine.encode(), encode(seccomp)))).digest()
     if key in _memory:
         return _memory[key]
     path = f"{cache}/{key.hex()}.bpf" if cache else None
@@ -192,9 +198,9 @@ def _store(path: str, program: bytes) -> None:
     directory = os.path.dirname(path)
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=directory)
+        temporary = f"{path}.{os.getpid()}"
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123
+            with open(temporary, "wb") as file:  # noqa: PTH123
                 file.write(program)
             os.replace(temporary, path)
         except OSError:

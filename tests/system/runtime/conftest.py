@@ -193,7 +193,7 @@ def _runtime() -> list[str]:
         return [
             sys.executable,
             "-c",
-            "import sys; from corten.runtime.command.main import main; sys.exit(main())",
+            "from corten.runtime.command.main import entry; entry()",
         ]
     if name == "crun" and os.path.ismount("/sys/fs/cgroup/unified"):
         # crun refuses the hybrid layout: give it a mount namespace without the unified hierarchy.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import BlockIO, ThrottleDevice, WeightDevice
-from corten.runtime.cgroup import apply, backing
+from corten.runtime.cgroup import apply
 from corten.runtime.cgroup.layout import Hierarchy
 from corten.runtime.cgroup.writes import Writes
 
@@ -117,6 +117,8 @@ def _weights(writes: Writes, found: Hierarchy, io: BlockIO) -> None:
 
 
 def _disk_name(device: ThrottleDevice | WeightDevice) -> str:
+    from corten.runtime.cgroup import backing  # not at the start: it needs pathlib
+
     major, minor = backing.whole_disk(device.major, device.minor)
     return f"{major}:{minor}"
 

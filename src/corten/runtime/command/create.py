@@ -6,7 +6,6 @@ import os
 
 from corten.errors import CortenError, InvalidArgument
 from corten.runtime.command.options import Options, Parsed
-from corten.runtime.reexec import protect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ def run(context: Context, arguments: list[str]) -> int:
     """Carry out the verb."""
     running = context.verb == "run"
     parsed = (RUN if running else CREATE).parse(arguments, count=(1, 1))
-    protect()
     bundle = os.path.abspath(parsed.values.get("bundle", "."))
     spec = _read_spec(bundle)
     detached = not running or "detach" in parsed.flags
@@ -129,6 +127,7 @@ def _spawn(
         new_keyring="no-new-keyring" not in parsed.flags,
         preserve_fds=_preserved(parsed),
         death_signal=0,
+        seccomp_cache=context.seccomp_cache,
     )
     start_fd = None
     if hold:

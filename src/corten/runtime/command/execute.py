@@ -10,7 +10,6 @@ from corten.oci.struct import replace
 from corten.runtime.command.container import Container, load
 from corten.runtime.command.create import send_console, write_pid
 from corten.runtime.command.options import Options, Parsed
-from corten.runtime.reexec import protect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ OPTIONS = Options(
 
 def run(context: Context, arguments: list[str]) -> int:
     parsed = OPTIONS.parse(arguments, count=(1, None))
-    protect()
     container = load(context.root, parsed.words[0])
     status = container.status
     allowed = ("running", "created", *(("paused",) if "ignore-paused" in parsed.flags else ()))
@@ -117,6 +115,7 @@ def _spawn(
         cgroup=None if group is None else group.plan(),
         preserve_fds=parsed.number("preserve-fds"),
         death_signal=0,
+        seccomp_cache=context.seccomp_cache,
         chroot=record.no_pivot,
     )
     spawned = spawn(plan, stdio=(0, 1, 2), console=process.terminal)

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 
+from corten.linux import signals
 from corten.linux.terminal import set_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.runtime.execute import Spawned
 
-_NOT_FORWARDED = {
-    signal.SIGCHLD,
-    signal.SIGURG,
-    signal.SIGKILL,
-    signal.SIGSTOP,
-    signal.SIGPIPE,
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGTRAP,
-    signal.SIGABRT,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-}
+# ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, PIPE, CHLD, STOP, TTIN, TTOU, URG
+_NOT_FORWARDED = {4, 5, 6, 7, 8, 9, 11, 13, 17, 19, 21, 22, 23}
+_SIGWINCH = 28
 
 
 def wait(spawned: Spawned) -> int:
@@ -36,7 +24,7 @@ def wait(spawned: Spawned) -> int:
     console = spawned.console
 
     def forward(number: int, _frame: object) -> None:
-        if number == signal.SIGWINCH and console is not None:
+        if number == _SIGWINCH and console is not None:
             _copy_size(console)
             return
         try:
@@ -44,9 +32,9 @@ def wait(spawned: Spawned) -> int:
         except ProcessLookupError:
             pass
 
-    for number in signal.valid_signals() - _NOT_FORWARDED:
-        if int(number) < 32:
-            signal.signal(number, forward)
+    for number in range(1, 32):
+        if number not in _NOT_FORWARDED:
+            signals.set_handler(number, forward)
     if console is not None:
         _relay(spawned, console)
     status = os.waitpid(pid, 0)[1]

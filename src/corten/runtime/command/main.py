@@ -9,6 +9,7 @@ from corten.errors import (
     CommandNotExecutable,
     CommandNotFound,
     CortenError,
+    Denied,
     InvalidArgument,
     Unsupported,
     status_of,
@@ -34,6 +35,7 @@ VERBS = {
     "state": "state",
     "update": "update",
 }
+_ENTERING = ("create", "run", "exec")  # what puts a process into a container
 OPTIONS = Options(
     "[--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND [ARGUMENTS]",
     values={"root": "", "log": "", "log-format": "", "rootless": "", "criu": ""},
@@ -82,6 +84,11 @@ class Context:
         self.log_format = log_format
         self.verb = verb
 
+    @property
+    def seccomp_cache(self) -> str:
+        """Where compiled filters are kept: no name of a container has its first character."""
+        return os.path.join(self.root, "@seccomp")
+
     def tell(self, level: str, message: str) -> None:
         """One line to standard error, and one to the log."""
         sys.stderr.write(f"corten-runtime: {message}\n")
@@ -107,14 +114,26 @@ def default_root() -> str:
     if os.geteuid() == 0:
         return "/run/corten-runtime"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return f"{runtime}/corten-runtime" if runtime else f"/tmp/corten-runtime-{os.geteuid()}"
+    return f"{runtime}/corten-runtime" if runtime else _own_directory(f"/tmp/corten-runtime-{os.geteuid()}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    context = Context("", "", "text", "")
+def _own_directory(path: str) -> str:
+    """`path`, made if it is not there; Denied when it is somebody else's (/tmp is everybody's)."""
     try:
-        parsed, rest = OPTIONS.parse_leading(sys.argv[1:] if arguments is None else arguments)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        found = os.lstat(path)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o040000:
+            raise Denied(f"{path} is not a directory of this user's own: give --root, or remove it") from None
+    return path
+
+
+def main(arguments: list[str] | None = None, *, light: bool = False) -> int:
+    """The command; returns the exit status. With `light`, this process never needs msgspec."""
+    context = Context("", "", "text", "")
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        parsed, rest = OPTIONS.parse_leading(words)
         context = Context(
             parsed.values.get("root") or default_root(),
             parsed.values.get("log", ""),
@@ -130,6 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise Unsupported("--systemd-cgroup is not implemented: use the cgroupfs driver")
         if rest[0] not in VERBS:
             raise InvalidArgument(f"there is no command {rest[0]!r}; see corten-runtime --help")
+        if rest[0] in _ENTERING:
+            from corten.runtime.reexec import protect
+
+            protect(words)
+        if light:
+            from corten.oci import light_struct  # noqa: F401
         module = __import__(f"corten.runtime.command.{VERBS[rest[0]]}", fromlist=["run"])
         status: int = module.run(context, rest[1:])
         sys.stdout.flush()
@@ -160,5 +185,18 @@ def version() -> str:
     return str(sys.modules["corten"].__version__)
 
 
+def entry() -> None:
+    """The program: nothing outlives it, so the interpreter is not taken down piece by piece."""
+    import gc
+
+    gc.disable()
+    status = main(light=True)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()
