@@ -1,9 +1,10 @@
 """Hands the command's own stdin, stdout and stderr to the container: no byte passes the engine or this
 process.
 
-Only for what is no terminal. A container that holds the caller's terminal could read what is typed there,
-even
-after the command has ended; so in place of a terminal it gets a pipe, and this process copies.
+Only pipes and sockets, and the null device. A container that holds the caller's terminal could read what is
+typed there, even after the command has ended. One that holds a file could open it anew through /proc/self/fd,
+to write to what was given to be read, to read what is to be appended to, or to change owner and mode. One that
+holds a directory could walk out of its root. So in place of these it gets a pipe, and this process copies.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Handover:
     def _stdin(self, opened: list[int]) -> int:
         if not _is_open(0):
             return _null(opened, os.O_RDONLY)
-        if not os.isatty(0):
+        if _harmless(0):
             return 0
         reader, self.input = os.pipe()
         opened.append(reader)
@@ -64,8 +65,10 @@ class Handover:
     def _output(self, fd: int, opened: list[int]) -> int:
         if not _is_open(fd):
             return _null(opened, os.O_WRONLY)
-        if not os.isatty(fd):
+        if _harmless(fd):
             return fd
+        if fd == 2 and self.sources and os.path.sameopenfile(1, 2):
+            return opened[-1]  # `> file 2>&1`, a terminal: one pipe keeps the order of what is written
         reader, writer = os.pipe()
         opened.append(writer)
         self.sources.append((reader, fd))
@@ -88,6 +91,15 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _harmless(fd: int) -> bool:
+    """Whether all that a container can do with `fd` is to read and write."""
+    found = os.fstat(fd)
+    kind = found.st_mode & 0o170000
+    if kind == 0o020000:
+        return found.st_rdev == os.makedev(1, 3)  # /dev/null: the runtime puts the container's own there
+    return kind in (0o010000, 0o140000)  # S_IFIFO, S_IFSOCK
 
 
 def _null(opened: list[int], flags: int) -> int:

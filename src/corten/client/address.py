@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from corten.errors import InvalidArgument
+from corten.errors import Denied, InvalidArgument
 
 
 class Address:
@@ -36,7 +36,26 @@ def run_directory() -> str:
     if uid == 0:
         return "/run/corten"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return os.path.join(runtime, "corten") if runtime else f"/tmp/corten-{uid}"
+    if runtime:
+        return os.path.join(runtime, "corten")
+    path = f"/tmp/corten-{uid}"
+    _refuse_foreign(path, uid)
+    return path
+
+
+def _refuse_foreign(path: str, uid: int) -> None:
+    """Where everybody can write, somebody may have made our directory first, with a socket of theirs in it,
+    to be sent our descriptors and files."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    # S_IFDIR, and no right to write for group and others
+    if found.st_mode & 0o170022 != 0o040000 or found.st_uid != uid:
+        raise Denied(
+            f"{path} is not a directory of your own that only you can write to:"
+            " set XDG_RUNTIME_DIR or CORTEN_RUN to one"
+        )
 
 
 def resolve(text: str | None = None) -> Address:

@@ -271,7 +271,7 @@ class ExecService:
             terminal=request.tty,
             console_size=ConsoleSize(height=size[0], width=size[1]) if size else None,
             user=User(
-                username=request.user or container.config.user or None,
+                username=request.user or container.config.user or "0",
                 additional_gids=() if request.user else base.user.additional_gids,
                 additional_groups=() if request.user else base.user.additional_groups,
             ),

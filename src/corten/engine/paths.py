@@ -17,9 +17,23 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from corten.errors import Denied
+
+
+def refuse_foreign(path: Path) -> None:
+    """Denied when another user owns the directory, or everybody may write to it."""
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise Denied(
+            f"the directory {path} belongs to another user: set CORTEN_ROOT and CORTEN_RUN to your own"
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise Denied(f"everybody may write to the directory {path}: take that right away (chmod o-w {path})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +123,16 @@ class Paths:
         return self.container_runs / container_id / f"exec-{exec_id}"
 
     def make(self) -> None:
-        """Creates the directories that must exist before anything else, private to this user."""
+        """Creates the directories that must exist before anything else.
+
+        Nobody else gets into the data: images and containers hold set-user-id programs and device nodes, and
+        an image's directory has a name that anybody can work out (CVE-2021-41091). Into the run directory a
+        group may go, to the socket. Denied when it is somebody else's.
+        """
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.run.mkdir(parents=True, exist_ok=True, mode=0o711)
         for path in (self.root, self.run):
-            path.mkdir(parents=True, exist_ok=True, mode=0o711)
-        for path in (self.containers, self.volumes, self.trash, self.container_runs):
-            path.mkdir(exist_ok=True, mode=0o711)
+            refuse_foreign(path)
+        for path in (self.containers, self.snapshots, self.volumes, self.trash, self.container_runs):
+            path.mkdir(exist_ok=True, mode=0o700)
+            path.chmod(0o700)

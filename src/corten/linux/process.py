@@ -87,6 +87,11 @@ def setdomainname(name: bytes) -> None:
         raise failure("setdomainname", name)
 
 
+def overwrite(address: int, data: bytes) -> None:
+    """Put `data` at `address` of our own memory (the kernel's copy of the arguments, say)."""
+    ctypes.memmove(address, data, len(data))
+
+
 def ioprio_set(value: int) -> None:
     """ioprio_set(2) for the calling process; `value` is class << 13 | priority."""
     if _ioprio_set(NUMBER["ioprio_set"], IOPRIO_WHO_PROCESS, 0, value) != 0:

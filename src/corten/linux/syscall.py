@@ -34,6 +34,7 @@ _NUMBERS = {
     "x86_64": _COMMON
     | {
         "pivot_root": 155,
+        "rt_sigaction": 13,
         "capget": 125,
         "capset": 126,
         "keyctl": 250,
@@ -49,6 +50,7 @@ _NUMBERS = {
     "aarch64": _COMMON
     | {
         "pivot_root": 41,
+        "rt_sigaction": 134,
         "capget": 90,
         "capset": 91,
         "keyctl": 219,

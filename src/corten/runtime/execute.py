@@ -28,6 +28,7 @@ from corten.runtime.execute_child import (
 )
 from corten.runtime.execute_idmap import write_mappings
 from corten.runtime.execute_parent import Preparation
+from corten.runtime.execute_stdio import shield
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,7 +173,10 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     entry = None
     preparation = Preparation(plan)
+    shielded: list[int] = []
     try:
+        if not console:
+            stdio, shielded = shield(stdio)
         if group is not None:
             entry = cgroup.open_entry(group)
         preparation.enter()
@@ -194,6 +198,8 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
         preparation.leave()
         if entry is not None:
             cgroup.close_entry(entry)
+        for fd in shielded:
+            os.close(fd)
         theirs.close()
         ours.close()
 

@@ -26,6 +26,7 @@ from corten.runtime import (
     execute_root,
 )
 from corten.runtime.cgroup.apply import Entry, enter
+from corten.runtime.execute_stdio import own_null
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def install_stdio(child: Child) -> None:
     """Put the given descriptors at 0, 1, 2 (a console has done so already)."""
     if child.console:
         return
-    a, b, c = child.stdio
+    a, b, c = own_null(child.root, child.stdio)
     # A descriptor that sits in the way of another is moved above first.
     if b == 0 or c in (0, 1):
         a, b, c = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (a, b, c))

@@ -7,7 +7,7 @@ import stat
 
 from corten.errors import CommandNotExecutable, CommandNotFound, StartError
 from corten.linux import signals as s
-from corten.linux.process import CLOSE_RANGE_CLOEXEC, close_range
+from corten.linux.process import close_range
 from corten.runtime.execute_init import supervise
 
 TYPE_CHECKING = False
@@ -38,18 +38,26 @@ def working_directory(child: Child, path: bytes) -> None:
 
 
 def prepare_exec(child: Child, umask: int, preserved: int) -> None:
-    """What a strict filter may forbid comes before it: signals, umask, close-on-exec on all but 0, 1, 2.
+    """What a strict filter may forbid comes before it: signals, umask, descriptors.
 
     What Python, or whoever started us, ignores would stay ignored over exec; so would blocked signals.
+
+    Descriptors are closed, not marked close-on-exec: execve(2) opens the command before it closes anything,
+    so a command (or an interpreter in a script's first line) of "/proc/self/fd/N/..." would be found through
+    what we have open of the host (CVE-2024-21626). What is left is the socket on which a failure is told.
     """
     for number in range(1, s.NSIG):
         if s.getsignal(number) is s.SIG_IGN:
             s.restore_default(number)
+    s.restore_internal()
     s.pthread_sigmask(s.SIG_SETMASK, ())
     os.umask(umask)
-    close_range(3 + preserved, flags=CLOSE_RANGE_CLOEXEC)
-    for fd in range(3, 3 + preserved):
-        os.set_inheritable(fd, True)
+    first = 3 + preserved
+    if child.channel >= first:
+        close_range(first, child.channel - 1)
+    close_range(max(first, child.channel + 1))
+    for fd in range(3, first):
+        os.set_inheritable(fd, fd != child.channel)
 
 
 def look_up(child: Child, arguments: tuple[bytes, ...]) -> None:

@@ -10,6 +10,8 @@ from corten.linux import capability as c
 from corten.linux import prctl as p
 from corten.linux import process
 from corten.linux.interface import set_up
+from corten.linux.mount import AT_FDCWD
+from corten.linux.openat2 import RESOLVE_NO_MAGICLINKS, openat2
 from corten.linux.seccomp import set_filter
 
 TYPE_CHECKING = False
@@ -43,6 +45,9 @@ def resolve_user(
             gid = _find_group(group)
         elif user_name:
             groups += [number for number in _groups_of(user_name) if number not in groups]
+        # Without the primary group among them, a set-group-id program would leave it, and what is forbidden
+        # to that group would be allowed (CVE-2022-36109).
+        groups = [gid, *(number for number in groups if number != gid)]
     elif home:
         found_home = _home_of(uid)
     if home and b"HOME" not in child.environment:
@@ -50,9 +55,10 @@ def resolve_user(
     child.user = (uid, gid, tuple(groups))
 
 
-def _lines(path: str, fields: int) -> list[list[str]]:
+def _lines(path: bytes, fields: int) -> list[list[str]]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # An image's /etc/passwd may be a link to /proc/self/fd/..., and so out of the container.
+        fd = openat2(AT_FDCWD, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_NO_MAGICLINKS)
     except OSError:
         return []
     try:
@@ -73,7 +79,7 @@ def _lines(path: str, fields: int) -> list[list[str]]:
 def _find_user(name: str, group: str) -> tuple[int, int, bytes, str]:
     """(uid, primary gid, home, name) of a name or a number; a number need not be in the file."""
     number = int(name) if name.isdigit() else None
-    for row in _lines("/etc/passwd", 4):
+    for row in _lines(b"/etc/passwd", 4):
         if row[0] == name or (number is not None and row[2] == str(number)):
             if not (row[2].isdigit() and row[3].isdigit()):
                 continue
@@ -89,20 +95,20 @@ def _find_user(name: str, group: str) -> tuple[int, int, bytes, str]:
 def _find_group(name: str) -> int:
     if name.isdigit():
         return int(name)
-    for row in _lines("/etc/group", 3):
+    for row in _lines(b"/etc/group", 3):
         if row[0] == name and row[2].isdigit():
             return int(row[2])
     raise StartError(f"unable to find group {name}: no matching entries in group file")
 
 
 def _groups_of(user: str) -> list[int]:
-    rows = _lines("/etc/group", 4)
+    rows = _lines(b"/etc/group", 4)
     return [int(row[2]) for row in rows if user in row[3].split(",") and row[2].isdigit()]
 
 
 def _home_of(uid: int) -> bytes:
     text = str(uid)
-    for row in _lines("/etc/passwd", 6):
+    for row in _lines(b"/etc/passwd", 6):
         if row[2] == text:
             return os.fsencode(row[5])
     return b""

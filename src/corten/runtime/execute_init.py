@@ -6,7 +6,7 @@ import os
 
 from corten.linux import prctl as p
 from corten.linux import signals as s
-from corten.linux.process import close_range
+from corten.linux.process import close_range, overwrite
 
 _SYNCHRONOUS = {4, 5, 7, 8, 11}  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: our own faults, not messages
 _SIGCHLD, _SIGTTIN, _SIGTTOU = 17, 21, 22
@@ -20,6 +20,7 @@ def supervise(child: int) -> None:
     """
     p.prctl(p.PR_SET_DUMPABLE, 0)
     p.set_name(b"corten-init")
+    _hide_command_line()
     close_range(3)
     signals = s.valid_signals() - _SYNCHRONOUS
     s.pthread_sigmask(s.SIG_BLOCK, signals)
@@ -35,6 +36,19 @@ def supervise(child: int) -> None:
                 os.kill(child, number)
             except ProcessLookupError:
                 pass
+
+
+def _hide_command_line() -> None:
+    """What ps shows in the container is the host's interpreter with its paths: overwrite it."""
+    try:
+        fd = os.open(b"/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # no /proc, so nothing shows it
+    fields = os.read(fd, 4096).rpartition(b")")[2].split()
+    os.close(fd)
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end of proc(5)
+    if 0 < start < end:
+        overwrite(start, b"corten-init".ljust(end - start, b"\0")[: end - start])
 
 
 def _reap(child: int) -> int | None:

@@ -69,7 +69,14 @@ def tmpfs_copy_up(
     os.close(fresh)
 
 
-def bind(child: Child, target: bytes, source: bytes | int, recursive: bool, attributes: Attributes) -> None:
+def bind(
+    child: Child,
+    target: bytes,
+    source: bytes | int,
+    recursive: bool,
+    attributes: Attributes,
+    subpath: bytes = b"",
+) -> None:
     """Bind a host path (or a detached mount that the parent prepared: its slot) onto `target`.
 
     The source's mount is cloned once, its attributes set while nobody sees it, then it is attached by
@@ -78,9 +85,29 @@ def bind(child: Child, target: bytes, source: bytes | int, recursive: bool, attr
     if isinstance(source, int):
         tree = child.slots[source]
     else:
-        tree = m.open_tree(m.AT_FDCWD, source, m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if recursive else 0))
+        tree = clone_tree(source, subpath, recursive)
     _attach(child, tree, target, attributes)
     os.close(tree)
+
+
+def clone_tree(source: bytes, subpath: bytes, recursive: bool) -> int:
+    """A detached clone of the host's mount at `source`, or of what `subpath` names beneath it.
+
+    A volume's content is a container's work: a link in it does not lead out of it, and what was resolved is
+    what is cloned, however it is renamed meanwhile.
+    """
+    flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if recursive else 0)
+    if not subpath:
+        return m.open_tree(m.AT_FDCWD, source, flags)
+    top = os.open(source, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        part = resolve(top, subpath)
+    finally:
+        os.close(top)
+    try:
+        return m.open_tree(part, b"", flags | m.AT_EMPTY_PATH)
+    finally:
+        os.close(part)
 
 
 def _attach(child: Child, tree: int, target: bytes, attributes: Attributes) -> None:
@@ -212,6 +239,8 @@ def _bind_device(top: int, name: bytes, number: int, mode: int, host_path: bytes
     except FileExistsError:
         pass
     tree = m.open_tree(source, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
+    # The device itself can be written to on a read-only mount; mode, owner and times of the host's cannot.
+    m.mount_setattr(tree, attr_set=m.MOUNT_ATTR_RDONLY)
     m.move_mount(tree, top, name)
     os.close(tree)
     os.close(source)
@@ -249,6 +278,8 @@ def mask(child: Child, paths: tuple[bytes, ...]) -> None:
             if null < 0:
                 null = _null_device()
             tree = m.open_tree(null, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
+            # It is the host's own: its mode and owner are nothing that a container may change.
+            m.mount_setattr(tree, attr_set=m.MOUNT_ATTR_RDONLY)
         m.move_mount(tree, fd)
         os.close(tree)
         os.close(fd)

@@ -13,6 +13,7 @@ from corten.linux.namespace import CLONE_NEWPID, setns
 from corten.linux.openat2 import O_PATH
 from corten.linux.statfs import NSFS_MAGIC, file_system_type
 from corten.runtime.execute_idmap import mapping_namespace
+from corten.runtime.execute_mounts import clone_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,12 +58,21 @@ class Preparation:
             self._dumpable = False
 
     def born_in(self, kind: str, flag: int, path: str, own: str) -> None:
-        """Join a namespace by path, for the clone: the child is born in it."""
+        """Join a namespace by path, for the clone: the child is born in it.
+
+        In a pid namespace, others see it: as with an exec, it must not be dumpable until it executes.
+        """
         fd = _open_namespace(kind, path)
         try:
             self._switch(fd, flag, own)
         finally:
             os.close(fd)
+        if kind == "pid":
+            self._hide()
+
+    def _hide(self) -> None:
+        p.prctl(p.PR_SET_DUMPABLE, 0)
+        self._dumpable = True
 
     def _switch(self, fd: int, flag: int, own: str) -> None:
         back = os.open(own, os.O_RDONLY | os.O_CLOEXEC)
@@ -90,8 +100,7 @@ class Preparation:
         self.slots.append(pidfd)
         if start_time and _start_time(pid) != start_time:
             raise StartError(f"cannot execute in the container: its process {pid} is gone")
-        p.prctl(p.PR_SET_DUMPABLE, 0)
-        self._dumpable = True
+        self._hide()
         if born:
             self._switch(pidfd, CLONE_NEWPID, "/proc/self/ns/pid_for_children")
 
@@ -99,13 +108,12 @@ class Preparation:
         """Open a running container's root, for a chroot."""
         self.slots.append(os.open(f"/proc/{pid}/root", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
 
-    def tree(self, source: bytes, recursive: bool, mappings: Any) -> None:
+    def tree(self, source: bytes, recursive: bool, mappings: Any, subpath: bytes = b"") -> None:
         """Clone a mount to bind, here where the host's files can be reached; with its own id mapping,
         perhaps.
         """
-        flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if recursive else 0)
         try:
-            fd = m.open_tree(m.AT_FDCWD, source, flags)
+            fd = clone_tree(source, subpath, recursive)
         except OSError as error:
             raise StartError(f"cannot bind {source.decode('utf-8', 'replace')}: {error.strerror}") from error
         self.slots.append(fd)

@@ -61,6 +61,7 @@ def overlay(child: Child, lowers: tuple[bytes, ...], options: tuple[bytes, ...],
 
 def _overlay_by_context(lowers: tuple[bytes, ...], options: tuple[bytes, ...]) -> int:
     context = m.fsopen(b"overlay")
+    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"source", b"overlay")
     for lower in lowers:
         m.fsconfig(context, m.FSCONFIG_SET_STRING, b"lowerdir+", lower)
     for option in options:

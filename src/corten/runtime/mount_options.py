@@ -89,6 +89,8 @@ _ATIMES = (
     (m.MS_STRICTATIME, m.MOUNT_ATTR_STRICTATIME),
     (m.MS_RELATIME, m.MOUNT_ATTR_RELATIME),
 )
+#: Our own option of a bind mount, of its source's part.
+SUBPATH = "x-corten.subpath="
 _IGNORED = {"z", "Z", "nocopy", "copy", "bind-nonrecursive", "private-nonrecursive"}
 
 Attributes = tuple[int, int, int, int, int, int]
@@ -105,6 +107,7 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     data: tuple[str, ...] = ()
     copy_up: bool = False
     id_map: str = ""  # "", "idmap", "ridmap" or "idmap=uids=...;gids=..."
+    subpath: str = ""  # what of a bind's source is bound: resolved beneath it, links cannot lead out
 
     @property
     def is_bind(self) -> bool:
@@ -140,7 +143,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
     flags = cleared = deep_set = deep_clear = 0
     propagation: list[int] = []
     data: list[str] = []
-    copy_up, id_map = False, ""
+    copy_up, id_map, subpath = False, "", ""
     for option in options:
         if option in _FLAGS:
             on, off = _FLAGS[option]
@@ -156,6 +159,8 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
             copy_up = True
         elif option.startswith(("idmap", "ridmap")):
             id_map = option
+        elif option.startswith(SUBPATH):
+            subpath = option.removeprefix(SUBPATH)
         elif option not in _IGNORED:
             data.append(option)
     return MountOptions(
@@ -167,6 +172,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
         data=tuple(data),
         copy_up=copy_up,
         id_map=id_map,
+        subpath=subpath,
     )
 
 

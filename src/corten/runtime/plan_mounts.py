@@ -65,6 +65,10 @@ def relative_or_lenient(path: str) -> bytes:
 
 
 def _file_system(draft: Draft, mount: Mount, kind: str, target: bytes, options: MountOptions) -> None:
+    if options.subpath:
+        raise InvalidArgument(
+            f"the {kind} at {mount.destination} cannot be mounted in part: a bind mount can"
+        )
     data = os.fsencode(",".join(options.data)) or None
     attributes = options.attributes(bind=False)
     if options.copy_up:
@@ -81,6 +85,7 @@ def _bind(draft: Draft, mount: Mount, target: bytes, options: MountOptions, *, r
         raise InvalidArgument(f"the bind mount at {mount.destination} has no source")
     source = os.path.join(draft.bundle, mount.source)
     mappings = _mappings(draft, mount, options, source)
+    below = os.fsencode(options.subpath)
     propagation = tuple(kind for kind in options.propagation if not kind & m.MS_PRIVATE)
     # The child's mount namespace is private from the start: nothing to do for private binds.
     private = not propagation
@@ -92,11 +97,11 @@ def _bind(draft: Draft, mount: Mount, target: bytes, options: MountOptions, *, r
         deep_clear=options.deep_clear,
     ).attributes(bind=True)
     if mappings is None and ((private and not draft.opens_in_parent) or os.geteuid() != 0):
-        draft.add("bind", target, os.fsencode(source), recursive, chosen)
+        draft.add("bind", target, os.fsencode(source), recursive, chosen, below)
         return
     # Opened by the parent: there the host's files can be reached, the tree is still the host's peer, and the
     # mount may be given an id mapping.
-    slot = draft.parent("clone_tree", os.fsencode(source), recursive, mappings)
+    slot = draft.parent("clone_tree", os.fsencode(source), recursive, mappings, below)
     if private and draft.opens_in_parent:
         on, off, shallow, deep_on, deep_off, _deep = chosen or (0, 0, 0, 0, 0, 0)
         chosen = (on, off, shallow, deep_on, deep_off, m.MS_PRIVATE)

@@ -18,7 +18,7 @@ from corten.oci.image_config import format_time
 from corten.snapshot.inflate import Inflater
 from corten.snapshot.tar_reader import TarReader
 from corten.snapshot.tar_writer import TarWriter
-from corten.snapshot.tree import Components, Tree
+from corten.snapshot.tree import Components, Tree, open_regular
 from corten.snapshot.tree_packer import TreePacker
 from corten.snapshot.unpack import Into, Unpacker
 
@@ -211,11 +211,13 @@ def _lines(root_fd: int, path: Components) -> Iterator[list[str]]:
     tree = Tree(root_fd)
     try:
         parent = tree.directory(path[:-1], make=False)
-        fd = os.open(path[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        fd = open_regular(path[-1], parent)
     except (OSError, ArchiveError):
         return
     finally:
         tree.close()
+    if fd is None:
+        return
     with os.fdopen(fd, "r", encoding="utf-8", errors="replace") as file:
         for line in file.read(1 << 20).splitlines():
             yield line.split(":")

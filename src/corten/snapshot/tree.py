@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -148,6 +149,24 @@ class Tree:
             raise ArchiveError(
                 f"the archive is refused: {show(name)} is used as a directory, but is none"
             ) from None
+
+
+def open_regular(name: bytes, parent: int) -> int | None:
+    """A regular file for reading; None when it is something else or gone.
+
+    It is looked at before it is opened: to open a device has effects (a watchdog starts to count), and in a
+    tree that lives, what is there now need not be what was there a moment ago.
+    """
+    try:
+        path = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(path).st_mode):
+            return None
+        return os.open(b"/proc/self/fd/%d" % path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(path)
 
 
 def remove_tree(name: bytes | str, *, dir_fd: int | None = None) -> None:

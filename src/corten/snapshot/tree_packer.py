@@ -15,9 +15,9 @@ from corten.snapshot.lookup import is_whiteout
 from corten.snapshot.overlay_marks import OPAQUE_NAME, WHITEOUT_PREFIX
 from corten.snapshot.tar_header import BLOCK, Entry
 from corten.snapshot.tar_writer import PIECE, TarWriter, Write
+from corten.snapshot.tree import open_regular
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class TreePacker:
@@ -111,16 +111,11 @@ class TreePacker:
         return fd
 
     def _regular(self, parent: int, name: bytes, entry: Entry) -> None:
-        try:
-            fd = os.open(name, _FILE_FLAGS, dir_fd=parent)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP):
-                return
-            raise
+        fd = open_regular(name, parent)
+        if fd is None:
+            return
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return
             entry.xattrs = _xattrs(fd)
             size = entry.size = entry.real_size = status.st_size
             if status.st_blocks * 512 < size and (regions := _regions(fd, size)) is not None:

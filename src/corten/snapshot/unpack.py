@@ -192,7 +192,7 @@ class Unpacker:
         except OSError as error:
             self._owner_failed(error, entry)
         if entry.type != h.SYMLINK:
-            os.chmod(name, entry.mode, dir_fd=parent)
+            _chmod(name, entry.mode, parent)
         if entry.xattrs:
             self._xattrs(b"/proc/self/fd/%d/%s" % (parent, name), entry)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
@@ -356,6 +356,16 @@ def _make_special(name: bytes, parent: int, entry: Entry) -> None:
     else:
         kind = stat.S_IFCHR if entry.type == h.CHARACTER else stat.S_IFBLK
         os.mknod(name, kind | (entry.mode & 0o777), os.makedev(entry.devmajor, entry.devminor), dir_fd=parent)
+
+
+def _chmod(name: bytes, mode: int, parent: int) -> None:
+    """chmod(2) of the file itself: in a tree that lives, somebody may put a link in its place meanwhile."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(b"/proc/self/fd/%d" % fd, mode)
+    finally:
+        os.close(fd)
 
 
 def _write_sparse(fd: int, entry: Entry, reader: TarReader) -> None:

@@ -162,7 +162,7 @@ def test_binds_that_share_with_the_host_are_opened_by_the_parent():
         return plan(spec(mounts=(s.Mount(destination="/d", type="bind", source="/s", options=options),)))
 
     assert binds("rbind", "rprivate").parent == ()
-    assert binds("rbind", "rslave").parent == (("clone_tree", b"/s", True, None),)
+    assert binds("rbind", "rslave").parent == (("clone_tree", b"/s", True, None, b""),)
     assert operations(binds("rbind", "rslave"), "bind")[0][1] == 0
 
 

@@ -41,6 +41,7 @@ from corten.runtime.devices import (
     parse_device,
     parse_rule,
 )
+from corten.runtime.mount_options import SUBPATH
 from corten.volume.driver import VolumeMount
 
 SHM_SIZE = 64 * 1024 * 1024
@@ -159,7 +160,8 @@ def _process(container: Container, hostname: str, security: SecurityOptions) -> 
         if config.tty and len(size) == 2 and any(size)
         else None,
         user=User(
-            username=config.user or None,
+            # Without a user: root, with the groups that the image gives it.
+            username=config.user or "0",
             additional_gids=tuple(int(group) for group in host.group_add if group.isdigit()),
             additional_groups=tuple(group for group in host.group_add if not group.isdigit()),
         ),
@@ -278,6 +280,11 @@ def _shm(host: HostConfig, around: Surroundings) -> Mount:
     )
 
 
+def _part(record: MountRecord) -> tuple[str, ...]:
+    """The option that binds a part of the source; the runtime resolves it beneath the source."""
+    return (SUBPATH + record.subpath,) if record.subpath else ()
+
+
 def _mount(record: MountRecord, around: Surroundings) -> Mount:
     access = "rw" if record.rw else "ro"
     if record.type == "tmpfs":
@@ -286,12 +293,11 @@ def _mount(record: MountRecord, around: Surroundings) -> Mount:
     if record.type == "image":
         lowers = around.images[record.destination]
         if len(lowers) == 1 or record.subpath:
-            source = f"{lowers[0]}/{record.subpath}" if record.subpath else lowers[0]
             return Mount(
                 destination=record.destination,
                 type="bind",
-                source=source,
-                options=("rbind", "ro", "rprivate"),
+                source=lowers[0],
+                options=("rbind", "ro", "rprivate", *_part(record)),
             )
         return Mount(
             destination=record.destination,
@@ -302,12 +308,17 @@ def _mount(record: MountRecord, around: Surroundings) -> Mount:
     extra = ("idmap",) if record.id_map else ()
     if record.type == "volume":
         volume = around.volumes[record.name]
-        source = f"{volume.source}/{record.subpath}" if record.subpath else volume.source
         return Mount(
             destination=record.destination,
             type=volume.type,
-            source=source,
-            options=(*volume.options, access, *(("rprivate",) if volume.type == "bind" else ()), *extra),
+            source=volume.source,
+            options=(
+                *volume.options,
+                access,
+                *(("rprivate",) if volume.type == "bind" else ()),
+                *extra,
+                *_part(record),
+            ),
         )
     return Mount(
         destination=record.destination,

@@ -56,6 +56,25 @@ _TMPFS_FLAGS = frozenset(
 )
 
 
+# What lxcfs and the like provide, as runc has it.
+_PROC_FILES = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    )
+)
+
+
 @dataclass(slots=True)
 class Resolved:
     """`mounts` in the order of mounting; `drivers`: volume → driver, options and labels to make it with."""
@@ -124,6 +143,9 @@ def check_destination(path: str) -> str:
     clean = "/" + clean.lstrip("/")
     if clean == "/":
         raise InvalidArgument("invalid specification: destination can't be '/'")
+    if (clean == "/proc" or clean.startswith("/proc/")) and clean not in _PROC_FILES:
+        # What is masked there, and what a process says of itself there, is not to be replaced.
+        raise InvalidArgument(f'"{path}" cannot be mounted because it is inside /proc')
     return clean
 
 
