@@ -8,14 +8,51 @@ executes, so that the interpreter, whose memory is shared, is left exactly as af
     clone(fn=setcontext) → Python callback → (uc_link) execve(2) → (uc_link) Python callback: it failed →
     _exit(2)
 
-The links are libc's contexts (makecontext(3)). Only for a process with one thread.
+The links are libc's contexts (makecontext(3)).
+
+Why this is safe, and what is done so that it is:
+
+- **One at a time.** CLONE_VFORK: the parent does not run while the child does. It has no other thread
+  (`usable`; libc's setresuid(2) would signal them, a lock of theirs would never be released), and the GIL
+  stays held across the call, so the interpreter sees one thread that calls a function and comes back.
+- **Not shared** are descriptors, working directory, umask, root, credentials, limits, signal handlers,
+  namespaces: the kernel copies them as for a fork. oom_score_adj is the child's own as well (the kernel asks
+  whether a task that shares memory is in vfork). libc caches none of it.
+- **Signals.** A handler would run in the child and tell the parent's interpreter. So all signals are blocked
+  while the child runs Python, and what has a handler is set to its default, for the child's kernel table
+  only, before the child's own code may unblock them. As PID 1 of its namespace it is not killed by defaults.
+- **Exceptions and frames.** Both callbacks catch everything, and return: references, frames, recursion depth
+  and exception state are back where they were. What the child allocated is freed by whoever drops it, from
+  the one heap.
+- **Garbage collection** is off for the time: a finaliser would close a descriptor in the child's table, mark
+  the object as closed, and leak the parent's.
+- **A child that is killed within Python** (SIGKILL from the host's root, or a seccomp filter that forbids
+  what Python and libc call: `runtime.plan` keeps such filters away) leaves the interpreter in the middle of
+  something. `clone` sees that the child never left Python, and ends this process at once: no code runs on
+  what may be broken. The out-of-memory killer spares tasks in vfork.
+- **Tracing.** The memory's dumpable flag is shared. No process of the container may look at the child before
+  it has executed: it is alone in a new pid namespace (`runtime.plan`). A change of its user makes the memory
+  not dumpable; the parent's flag is put back.
+- **Time namespaces** change the vDSO's page, which is memory: the kernel forbids it, `runtime.plan` forks.
+- **Architectures.** Contexts are libc's on x86_64 and aarch64 (8192 bytes are more than either's
+  `ucontext_t`); musl has none. No clone3(2): libc has no wrapper, and a new stack under syscall(2) needs
+  machine code.
+- **Interpreters.** CPython to 3.13 with the GIL. 3.14 compares the stack pointer with the thread's own stack;
+  a tracing or profiling function would run in the child.
+
+Where any of this is not so, `usable` says no and the caller forks. CORTEN_VFORK=0 in the environment of the
+engine (or of corten-runtime) says no as well.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
+import os
+import sys
 
+from corten.linux import prctl, signals
 from corten.linux.syscall import address, failure, libc
 
 TYPE_CHECKING = False
@@ -43,12 +80,29 @@ except AttributeError:  # musl has no contexts
     AVAILABLE = False
 
 _Callback = ctypes.CFUNCTYPE(None, use_errno=True)
+_KNOWN = (
+    AVAILABLE
+    and sys.implementation.name == "cpython"
+    and sys.version_info < (3, 14)
+    and getattr(sys, "_is_gil_enabled", lambda: True)()
+)
+_TASKS = "/proc/self/task"
+
+
+def usable() -> bool:
+    """May this process share its memory with a child, as far as is known? See above."""
+    if not _KNOWN or os.environ.get("CORTEN_VFORK") == "0" or sys.gettrace() or sys.getprofile():
+        return False
+    try:
+        return os.stat(_TASKS).st_nlink == 3  # one for each thread, `.` and `..`
+    except OSError:
+        return False
 
 
 class Shared:
     """One clone. `run()` returns what to execute, (path, argv, environment), or None: then the child exits.
 
-    `failed(errno)` is called in the child when that cannot be executed. Neither may raise.
+    `failed(errno)` is called in the child when that cannot be executed. Neither may end the process.
     """
 
     def __init__(
@@ -63,10 +117,26 @@ class Shared:
         self._enter_callback = _Callback(self._enter)
         self._fail_callback = _Callback(self._fail)
         self._kept: tuple[object, ...] = ()
+        self._within = False
 
     def clone(self, flags: int) -> tuple[int, int]:
         """Clone with `flags` (32 bits: no CLONE_INTO_CGROUP); returns (pid, pidfd) when the child has
         executed or ended."""
+        collecting = gc.isenabled()
+        gc.disable()
+        dumpable = prctl.prctl(prctl.PR_GET_DUMPABLE)
+        # Before the contexts are made: entering one takes on the mask of that moment.
+        mask = signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())
+        try:
+            return self._clone(flags)
+        finally:
+            if prctl.prctl(prctl.PR_GET_DUMPABLE) != dumpable == 1:
+                prctl.prctl(prctl.PR_SET_DUMPABLE, 1)
+            signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+            if collecting:
+                gc.enable()
+
+    def _clone(self, flags: int) -> tuple[int, int]:
         first = self._context(0, ctypes.cast(self._enter_callback, _void_p).value, link=1)
         self._context(1, _exit, 1)
         self._context(2, ctypes.cast(self._fail_callback, _void_p).value, link=3)
@@ -74,7 +144,11 @@ class Shared:
         pidfd = _int(-1)
         flags |= CLONE_VM | CLONE_VFORK | CLONE_PIDFD | _SIGCHLD
         top = self._base + len(self._memory) - 64
+        self._within = False
         pid = _clone(_setcontext, top, flags, first, ctypes.addressof(pidfd))
+        if self._within:
+            os.write(2, b"corten: a starting process was killed while it shared its parent's memory\n")
+            os._exit(70)
         if pid < 0:
             raise failure("clone", hex(flags))
         return pid, pidfd.value
@@ -96,10 +170,17 @@ class Shared:
         return address
 
     def _enter(self) -> None:
-        command = self._run()
-        if command is None:
-            return
-        path, argv, environment = command
+        self._within = True
+        try:
+            _forget_handlers()
+            command = self._run()
+            if command is not None:
+                self._prepare(*command)
+        except BaseException:
+            self._tell(12)  # ENOMEM: nothing else is left that could fail here
+        self._within = False
+
+    def _prepare(self, path: bytes, argv: list[bytes], environment: list[bytes]) -> None:
         arguments = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
         variables = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
         name = ctypes.c_char_p(path)
@@ -114,4 +195,20 @@ class Shared:
         )
 
     def _fail(self) -> None:
-        self._failed(ctypes.get_errno())
+        self._within = True
+        self._tell(ctypes.get_errno())
+        self._within = False
+
+    def _tell(self, number: int) -> None:
+        try:
+            self._failed(number)
+        except BaseException:
+            pass  # the parent sees the end of the channel, and the exit status
+
+
+def _forget_handlers() -> None:
+    """Signals that Python would handle get their default; the table of Python, which is shared, stays."""
+    for number in range(1, signals.NSIG):
+        handler = signals.getsignal(number)
+        if handler is not None and handler not in (signals.SIG_DFL, signals.SIG_IGN):
+            signals.restore_default(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import marshal
 import os
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
@@ -182,7 +181,7 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
         preparation.enter()
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
         unified = -1 if entry is None else entry[1]
-        if settings["shares"] and start_fd < 0 and unified < 0 and _thread._count() == 0 and vfork.AVAILABLE:
+        if settings["shares"] and start_fd < 0 and unified < 0 and vfork.usable():
             pid, pidfd = vfork.Shared(
                 lambda: set_up(child, plan, entry), lambda number: report_exec(child, number)
             ).clone(settings["clone_flags"])

@@ -291,7 +291,7 @@ def hold(child: Child) -> None:
     if child.start_fd < 0:
         return
     if not os.read(child.start_fd, 1):
-        os._exit(1)
+        raise StartError("the container was not started: who held it back is gone")
 
 
 def install_stdio(child: Child) -> None:
