@@ -120,10 +120,14 @@ class OverlaySession:
         # A plain tar's diff ID is its blob's digest, which was verified when it was stored.
         known = layer.verified and layer.digest == layer.diff_id
         algorithm = "" if known else algorithm_of(layer.diff_id) if layer.diff_id else "sha256"
+        growing = layer.growing
         answer = worker.call(
             "unpack",
             progress=None if progress is None else lambda done, total: progress(name, done, total),
-            blob=layer.blob,
+            growing=growing,
+            blob=layer.blob if growing is None else growing.path,
+            final="" if growing is None else growing.final,
+            total=0 if growing is None else growing.total,
             target=str(directory),
             algorithm=algorithm,
             marks=[marks.prefix, marks.device_whiteouts],

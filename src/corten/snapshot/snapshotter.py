@@ -8,18 +8,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from corten.snapshot.growing import Growing
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A layer to prepare. `blob` is the path of its (compressed or plain) tar; `verified` says that the
     blob's own digest was checked already, so that a plain tar whose digest is `diff_id` needs no second
-    hash."""
+    hash. With `growing`, the blob is being written while the layer is made (and verified by its writer)."""
 
     chain_id: str
     diff_id: str
     blob: str
     digest: str = ""
     verified: bool = False
+    growing: Growing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The child side of a worker process: unpacks and packs layers, looks into containers. One request at a time.
 
-Requests and answers are msgpack with a 4-byte length in front, on stdin and stdout. A worker whose engine
+Requests and answers are msgpack with a 4-byte length in front, on stdin and stdout. In the middle of a
+request a worker may answer `{"want": offset}` and is told how far a growing blob is. A worker whose engine
 has died (its parent's id changes) removes what it was making and ends.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from corten import errors
+from corten.snapshot.growing import GrowingReader
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
 from corten.snapshot.overlay_marks import Marks
@@ -24,11 +26,33 @@ from corten.snapshot.unpack import Unpacker
 
 _REPORT_EVERY = 8 << 20
 
-Answer = Callable[[dict[str, Any]], None]
-
 
 class _Orphaned(BaseException):
     """The engine is gone."""
+
+
+class Answer:
+    """The channel to the engine, for an operation: call it with a message; `growth` asks about a blob."""
+
+    def __init__(self, channel_in: int, channel_out: int) -> None:
+        self._in = channel_in
+        self._out = channel_out
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        data = msgspec.msgpack.encode(message)
+        view = memoryview(len(data).to_bytes(4, "big") + data)
+        while view:
+            view = view[os.write(self._out, view) :]
+
+    def growth(self, offset: int) -> tuple[int, bool]:
+        """Waits until more than `offset` bytes of the growing blob are there: (valid bytes, complete)."""
+        self({"want": offset})
+        reply = _receive(self._in)
+        if reply is None:
+            raise _Orphaned
+        if "abort" in reply:
+            raise errors.CortenError("the blob was given up")
+        return reply["have"], reply["complete"]
 
 
 def main(parent: int) -> None:
@@ -39,12 +63,7 @@ def main(parent: int) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)  # a stray print must not break the framing
 
-    def answer(message: dict[str, Any]) -> None:
-        data = msgspec.msgpack.encode(message)
-        view = memoryview(len(data).to_bytes(4, "big") + data)
-        while view:
-            view = view[os.write(channel_out, view) :]
-
+    answer = Answer(channel_in, channel_out)
     while (request := _receive(channel_in)) is not None:
         try:
             answer(_outcome(request, answer, parent))
@@ -98,27 +117,36 @@ def _unpack(
     algorithm: str,
     marks: list[Any],
     limits: dict[str, int],
+    final: str = "",
+    total: int = 0,
 ) -> dict[str, Any]:
-    """Unpacks the tar `blob` into `target`/fs; `algorithm` is empty when nobody needs its digest."""
+    """Unpacks the tar `blob` into `target`/fs; `algorithm` is empty when nobody needs its digest. With
+    `final` the blob is growing, to `total` bytes, and will have that name."""
     target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    source_fd = -1
+    source: GrowingReader | None = None
     try:
         fcntl.flock(target_fd, fcntl.LOCK_EX)  # tells a later engine's recover() that someone is at it
         os.mkdir("fs", 0o755, dir_fd=target_fd)
         root_fd = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target_fd)
-        source_fd = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
-        total = os.fstat(source_fd).st_size
+        if final:
+            source = GrowingReader(blob, final, answer.growth)
+        else:
+            total = os.stat(blob).st_size
+            known = total
+            source = GrowingReader(blob, blob, lambda offset: (known, True))
         bounds = Limits(**limits)
-        inflater = Inflater(_reporting(source_fd, total, parent, answer), limits=bounds, what="layer")
+        inflater = Inflater(_reporting(source.read, total, parent, answer), limits=bounds, what="layer")
         digest = hashlib.new(algorithm) if algorithm else None
         read = inflater.read if digest is None else _hashing(inflater.read, digest.update)
         done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
             TarReader(read, limits=bounds, what="layer")
         )
+        while final and source.read(PIECE):
+            pass  # nothing counts before a growing blob is verified as a whole
         os.close(root_fd)
     finally:
-        if source_fd >= 0:
-            os.close(source_fd)
+        if source is not None:
+            source.close()
         os.close(target_fd)
     return {
         "size": done.size,
@@ -130,13 +158,13 @@ def _unpack(
     }
 
 
-def _reporting(fd: int, total: int, parent: int, answer: Answer) -> Read:
+def _reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
     done = reported = 0
 
     def read(size: int) -> bytes:
         nonlocal done, reported
         _check_parent(parent)
-        piece = os.read(fd, size)
+        piece = source(size)
         done += len(piece)
         if done - reported >= _REPORT_EVERY:
             reported = done

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from corten import errors
+from corten.snapshot.growing import Growing
 
 _START = "import sys; sys.path[:] = {path!r}; from corten.snapshot.worker import main; main({parent})"
 
@@ -33,24 +34,45 @@ class Worker:
         )
 
     def call(
-        self, operation: str, *, progress: Callable[[int, int], None] | None = None, **arguments: Any
+        self,
+        operation: str,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        growing: Growing | None = None,
+        **arguments: Any,
     ) -> Any:
-        """Runs one operation of `snapshot.worker` and returns its result, or raises its CortenError."""
-        data = msgspec.msgpack.encode({"operation": operation, **arguments})
+        """Runs one operation of `snapshot.worker` and returns its result, or raises its CortenError.
+        `growing` answers the worker's questions about a blob that is still being written."""
+        self._send({"operation": operation, **arguments})
+        failed: BaseException | None = None
+        while True:
+            message = self._answer()
+            if "want" in message:
+                assert growing is not None
+                try:
+                    have, complete = growing.wait(message["want"])
+                    self._send({"have": have, "complete": complete})
+                except BaseException as error:
+                    failed = error
+                    self._send({"abort": True})
+                continue
+            if "result" in message:
+                return message["result"]
+            if "error" in message:
+                if failed is not None:
+                    raise failed
+                kind = getattr(errors, message["error"], errors.CortenError)
+                raise kind(message["message"])
+            if progress is not None:
+                progress(message["done"], message["total"])
+
+    def _send(self, message: dict[str, Any]) -> None:
+        data = msgspec.msgpack.encode(message)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(len(data).to_bytes(4, "big") + data)
         except BrokenPipeError:
             raise self._died() from None
-        while True:
-            message = self._answer()
-            if "result" in message:
-                return message["result"]
-            if "error" in message:
-                kind = getattr(errors, message["error"], errors.CortenError)
-                raise kind(message["message"])
-            if progress is not None:
-                progress(message["done"], message["total"])
 
     def _answer(self) -> dict[str, Any]:
         size = self._exactly(4)
