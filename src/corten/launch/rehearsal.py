@@ -55,7 +55,7 @@ class _Executor:
             os.write(options["stdio"][1], b"rehearsal\n")
             os._exit(0)
         process.pidfd = os.pidfd_open(process.pid)
-        options["on_created"](process.pid)
+        options["on_created"](process.pid, process.pidfd)
         return process
 
     def cleanup(self, plan: Any) -> None:
@@ -92,7 +92,7 @@ def practise(plan: Any, executor: Executor) -> bool:
     return True
 
 
-def _ignore(pid: int) -> None:
+def _ignore(pid: int, pidfd: int) -> None:
     """Nobody wants to know."""
 
 

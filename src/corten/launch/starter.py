@@ -58,6 +58,8 @@ class Starter:
         self._executor = executor
         self._control = socket(fileno=os.dup(fds[0]))
         self._directory = -1
+        self._monitor_pid = os.getppid()
+        self._handed_over = False
         self._ends: tuple[int, int, int] = (-1, -1, -1)
         self._start_fd: int | None = None
         # What the monitor gets: its name there, the descriptor.
@@ -75,11 +77,18 @@ class Starter:
                 console=self._has_console(),
                 start_fd=self._start_fd,
                 on_created=self._on_created,
+                on_held=self._on_held,
             )
         except Exception as error:
             failure = self._failed(error)
-            self._tell(failure)
+            if not self._handed_over:  # else the monitor tells
+                self._tell(failure)
             packets.send(self._monitor, failure)
+            return
+        if self._handed_over:
+            started_at_ns = time.time_ns()
+            self._write_state(spawned.pid, started_at_ns)
+            packets.send(self._monitor, (messages.STARTED, started_at_ns))
             return
         for fd in {*self._ends, *(() if self._start_fd is None else (self._start_fd,))}:
             os.close(fd)
@@ -153,15 +162,19 @@ class Starter:
         except OSError:
             pass  # the engine is gone; the next one asks the monitor
 
-    def _on_created(self, pid: int) -> None:
-        pidfd = os.pidfd_open(pid)
+    def _on_created(self, pid: int, pidfd: int) -> None:
         self._tell((messages.CREATED, pid), (pidfd,))
-        os.close(pidfd)
         # While the process sets itself up. Without a hold, it starts as soon as it can.
         self._write_state(pid, 0 if self._settings["hold"] else time.time_ns())
 
+    def _on_held(self, pid: int, pidfd: int) -> None:
+        """Called in the process itself, which shares this one's memory: this one sleeps until it executes."""
+        self._resources.append(("pidfd", pidfd))
+        self._handed_over = True
+        self._hand_over(pid, 0)
+
     def _write_state(self, pid: int, started_at_ns: int) -> None:
-        write_state(self._directory, self._settings["container_id"], pid, started_at_ns, os.getppid())
+        write_state(self._directory, self._settings["container_id"], pid, started_at_ns, self._monitor_pid)
 
     def _hand_over(self, pid: int, started_at_ns: int) -> None:
         settings = self._settings

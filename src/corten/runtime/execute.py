@@ -134,21 +134,26 @@ def spawn(
     stdio: tuple[int, int, int],
     console: bool = False,
     start_fd: int | None = None,
-    on_created: Callable[[int], None] | None = None,
+    on_created: Callable[[int, int], None] | None = None,
+    on_held: Callable[[int, int], None] | None = None,
 ) -> Spawned:
     """Make the process that `plan` describes; returns when it has executed its command.
 
     With `start_fd` (and a plan compiled with `hold`) it returns when the process waits to read one byte
-    there. With `console`, the process gets a new pty instead of `stdio`. `on_created(pid)` is called as soon
-    as the process has its namespaces, before its root file system is set up. Raises StartError,
-    CommandNotFound, CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
+    there; or, if `on_held` is given, perhaps when it has executed: then `on_held(pid, pidfd)` was called when
+    it waited; else `Spawned.held` says that it waits. With `console`, the process gets a new pty instead
+    of `stdio`. `on_created(pid, pidfd)` is called as soon as the process has its namespaces, before its root
+    file system is set up. Both may be called in the process itself, which shares this one's memory, but has
+    copies of its descriptors, and may have left its directories. Raises StartError, CommandNotFound,
+    CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
     """
     settings = plan.settings
     group = settings["cgroup"]
     if group is not None and not settings["joins"]:
         cgroup.create(group)
     try:
-        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd)
+        told = _Told(on_created, on_held) if start_fd is not None and on_held and not console else None
+        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd, told)
     except BaseException as error:
         cleanup(plan)
         if isinstance(error, OSError):
@@ -157,8 +162,8 @@ def spawn(
             ) from error
         raise
     try:
-        if on_created is not None:
-            on_created(spawned.pid)
+        if on_created is not None and (told is None or not told.shared):
+            on_created(spawned.pid, spawned.pidfd)
         spawned._serve()
     except BaseException:
         spawned._abandon()
@@ -166,7 +171,20 @@ def spawn(
     return spawned
 
 
-def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int) -> Spawned:
+class _Told:
+    """What a held process that shares our memory tells in our place, as we sleep until it has executed."""
+
+    __slots__ = ("created", "held", "shared")
+
+    def __init__(self, created: Callable[[int, int], None] | None, held: Callable[[int, int], None]) -> None:
+        self.created = created
+        self.held = held
+        self.shared = False
+
+
+def _clone(
+    plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int, told: _Told | None
+) -> Spawned:
     settings = plan.settings
     group = settings["cgroup"]
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
@@ -181,7 +199,10 @@ def _clone(plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int
         preparation.enter()
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
         unified = -1 if entry is None else entry[1]
-        if settings["shares"] and start_fd < 0 and unified < 0 and vfork.usable():
+        if settings["shares"] and (start_fd < 0 or told) and unified < 0 and vfork.usable():
+            if told is not None:
+                told.shared = True
+                child.on_created, child.on_held = told.created, told.held
             pid, pidfd = vfork.Shared(
                 lambda: set_up(child, plan, entry), lambda number: report_exec(child, number)
             ).clone(settings["clone_flags"])

@@ -48,6 +48,10 @@ class Child:
         "death_signal",
         "environment",
         "found",
+        "on_created",
+        "on_held",
+        "pid",
+        "pidfd",
         "proc",
         "root",
         "slots",
@@ -64,6 +68,10 @@ class Child:
         self.console = console
         self.start_fd = start_fd
         self.slots = slots
+        # In a process that shares its parent's memory: what to tell, as the parent cannot.
+        self.on_created: Callable[[int, int], None] | None = None
+        self.on_held: Callable[[int, int], None] | None = None
+        self.pid = self.pidfd = -1
         self.root = -1
         self.proc = -1
         self.death_signal = 0
@@ -110,6 +118,9 @@ def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[b
         child.proc = os.open(b"/proc", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         if file_system_type(child.proc) != PROC_SUPER_MAGIC:
             raise StartError("/proc of this host is not a proc file system: mount one there")
+        if child.on_held is not None:
+            name = "identify"
+            identify(child)
         for operation in plan.child:
             name = operation[0]
             arguments = operation[1:]
@@ -121,6 +132,14 @@ def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[b
             error = StartError(describe_failure(name, arguments, error))
         report(child, error)
         return None
+
+
+def identify(child: Child) -> None:
+    """Find our own pid, as the host has it, and tell that we are there."""
+    child.pid = int(os.readlink(b"self", dir_fd=child.proc))
+    child.pidfd = os.pidfd_open(os.getpid())
+    if child.on_created is not None:
+        child.on_created(child.pid, child.pidfd)
 
 
 def run(child: Child, plan: Plan, entry: Entry | None) -> None:
@@ -287,7 +306,10 @@ def set_label(child: Child, module: bytes, value: bytes) -> None:
 
 def hold(child: Child) -> None:
     """Tell the parent that all is set up, and wait for the start byte."""
-    os.write(child.channel, READY)
+    if child.on_held is not None:
+        child.on_held(child.pid, child.pidfd)
+    else:
+        os.write(child.channel, READY)
     if child.start_fd < 0:
         return
     if not os.read(child.start_fd, 1):

@@ -58,6 +58,7 @@ class Draft:
         self.uid = 0
         self.gid = 0
         self.setgroups = _setgroups_allowed()
+        self.may_share = True
         self.opens_in_parent = False
         self.binds_devices = False
         self.settings: dict[str, Any] = {}
@@ -141,9 +142,10 @@ def compile_plan(
     compile_finish(draft, process, spec, init=init, preserve_fds=preserve_fds)
     # What needs no word from the parent until exec may share its memory, see `linux.vfork`; nobody but the
     # child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids
-    # sharing.
+    # sharing, a filter that stops what Python needs would leave the parent in the middle of something.
     alone = namespaces.get("pid", "") is None and "user" not in namespaces and "time" not in namespaces
-    draft.settings["shares"] = alone and hooks is None and not (init or hold)
+    alone = alone and draft.may_share
+    draft.settings["shares"] = alone and hooks is None and not init
     return draft.finish()
 
 

@@ -8,7 +8,7 @@ import resource
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import capability as c
 from corten.linux import seccomp as s
-from corten.oci.runtime_spec import Capabilities, IOPriority, Process, Scheduler, Spec
+from corten.oci.runtime_spec import Capabilities, IOPriority, Process, Scheduler, Seccomp, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,12 +168,34 @@ def _compile_labels(draft: Draft, process: Process) -> None:
         draft.add("set_label", b"selinux", os.fsencode(process.selinux_label))
 
 
+# What Python and libc call between the filter and execve(2), see `linux.vfork`; and to tell a failure.
+_NEEDED = {
+    *("brk", "capget", "capset", "execve", "exit_group", "futex", "getsockname", "getsockopt", "madvise"),
+    *("mmap", "mprotect", "mremap", "munmap", "prctl", "rt_sigprocmask", "sendto", "setgroups", "setresgid"),
+    *("setresuid", "write"),
+}
+
+
+def _allows_python(seccomp: Seccomp) -> bool:
+    """Does the filter let a process that shares its parent's memory come to its exec?"""
+    allowing = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+    allowed: set[str] = set(_NEEDED) if seccomp.default_action in allowing else set()
+    refused: set[str] = set()
+    for rule in seccomp.syscalls or ():
+        if rule.action not in allowing:
+            refused.update(rule.names)
+        elif not rule.args:
+            allowed.update(rule.names)
+    return _NEEDED.issubset(allowed - refused)
+
+
 def _filter(draft: Draft, spec: Spec) -> tuple[bytes, int]:
     seccomp = spec.linux.seccomp if spec.linux else None
     if seccomp is None:
         return b"", 0
     if seccomp.listener_path or any(item.action == "SCMP_ACT_NOTIFY" for item in seccomp.syscalls or ()):
         raise Unsupported("the seccomp action SCMP_ACT_NOTIFY is not implemented")
+    draft.may_share = _allows_python(seccomp)
     flags = 0
     for flag in seccomp.flags or ():
         if flag not in _SECCOMP_FLAGS:

@@ -28,7 +28,7 @@ class Spawned:
             raise CommandNotFound(data.decode())
 
 
-def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None):
+def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None, on_held=None):
     argv = plan.settings["argv"]
     channel, report = os.pipe2(os.O_CLOEXEC)
     master = slave = None
@@ -43,9 +43,9 @@ def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None):
     os.close(pidfd)
     if slave is not None:
         os.close(slave)
-    if on_created is not None:
-        on_created(pid)
     spawned = Spawned(pid)
+    if on_created is not None:
+        on_created(pid, spawned.pidfd)
     spawned.console = master
     spawned.channel = channel
     if start_fd is not None:

@@ -23,15 +23,23 @@ def main() -> None:
     out_read, out_write = os.pipe()
     try:
         created: list[int] = []
+        held: list[int] = []
+
+        def on_held(pid: int, pidfd: int) -> None:
+            held.append(pid)
+            os.write(write_end, b"1")
+
         spawned = spawn(
             plan,
             stdio=(null, out_write, out_write),
             start_fd=read_end if options.get("hold") else None,
-            on_created=created.append,
+            on_created=lambda pid, pidfd: created.append(pid),
+            on_held=on_held if options.get("shared") else None,
         )
         result["created"] = created == [spawned.pid]
         result["held"] = spawned.held
-        if options.get("hold"):
+        result["told"] = held == [spawned.pid]
+        if spawned.held:
             os.write(write_end, b"1")
             spawned.finish()
         if "signal" in options:

@@ -93,6 +93,17 @@ def test_hold(spawner):
     assert result["output"] == b"started\n"
 
 
+def test_hold_while_memory_is_shared(spawner):
+    worker = {"hold": True, "shared": True}
+    result = spawner.spawn("echo started; exit 4", worker=worker, hold=True)
+    assert (result["created"], result["told"], result["held"]) == (True, True, False)
+    assert (result["status"], result["output"]) == (4, b"started\n")
+    spawner.bundle.process["args"] = ["nothing"]
+    assert spawner.spawn(worker=worker, hold=True)["error"][0] == "CommandNotFound"
+    spawner.bundle.mount("/x", type="nosuchfs", source="x")
+    assert spawner.spawn(worker=worker, hold=True)["error"][0] == "StartError"
+
+
 @pytest.mark.parametrize("hold", [False, True])
 @pytest.mark.parametrize(
     ("args", "kind"),

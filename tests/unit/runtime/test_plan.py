@@ -11,10 +11,12 @@ from corten.errors import InvalidArgument, Unsupported
 from corten.linux import mount as m
 from corten.linux import namespace as n
 from corten.oci import runtime_spec as s
+from corten.runtime.capabilities import DEFAULT_CAPABILITIES
 from corten.runtime.mount_options import parse_options
 from corten.runtime.operations import Plan
 from corten.runtime.plan import Directory, Overlay, compile_exec, compile_plan
 from corten.runtime.plan_process import parse_cpus
+from corten.runtime.seccomp_profile import default_profile
 
 KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
 
@@ -67,10 +69,29 @@ def test_a_namespace_by_path_is_joined_before_the_clone():
 
 @pytest.mark.parametrize(
     ("options", "shares"),
-    [({}, True), ({"hold": True}, False), ({"init": True}, False)],
+    [({}, True), ({"hold": True}, True), ({"init": True}, False)],
 )
 def test_memory_is_shared_only_with_a_child_that_needs_no_word(options, shares):
     assert plan(spec(), **options).settings["shares"] is shares
+
+
+@pytest.mark.parametrize(
+    ("seccomp", "shares"),
+    [
+        (s.Seccomp(default_action="SCMP_ACT_ALLOW"), True),
+        (s.Seccomp(default_action="SCMP_ACT_KILL"), False),
+        (
+            s.Seccomp(
+                default_action="SCMP_ACT_ALLOW",
+                syscalls=(s.Syscall(names=("rt_sigprocmask",), action="SCMP_ACT_KILL"),),
+            ),
+            False,
+        ),
+        (default_profile(DEFAULT_CAPABILITIES), True),
+    ],
+)
+def test_memory_is_not_shared_under_a_filter_that_may_kill_before_exec(seccomp, shares):
+    assert plan(spec(linux={"seccomp": seccomp})).settings["shares"] is shares
 
 
 def test_overlay_with_options():
