@@ -11,7 +11,7 @@ import marshal
 import os
 from _socket import MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET, socket
 
-from corten.errors import CortenError, StartError
+from corten.errors import CortenError, InvalidArgument, StartError
 from corten.linux import prctl as p
 from corten.linux.namespace import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
 from corten.linux.openat2 import O_PATH, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
@@ -245,7 +245,15 @@ def unshare_time(child: Child, offsets: bytes) -> None:
 
 def write_proc(child: Child, path: bytes, value: bytes) -> None:
     """Write to a file of /proc."""
-    fd = child.open_proc(path, os.O_WRONLY)
+    try:
+        fd = child.open_proc(path, os.O_WRONLY)
+    except FileNotFoundError:
+        if not path.startswith(b"sys/"):
+            raise
+        name = path[4:].decode("utf-8", "replace").replace("/", ".")
+        raise InvalidArgument(
+            f"there is no sysctl {name} in this kernel: {_text(b'/proc/' + path)}"
+        ) from None
     try:
         os.write(fd, value)
     except OSError as error:

@@ -5,9 +5,8 @@ https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md#linux-mount
 
 from __future__ import annotations
 
-import msgspec
-
 from corten.linux import mount as m
+from corten.oci.struct import Struct
 
 # option: (flag to set, flag to clear)
 _FLAGS = {
@@ -96,7 +95,7 @@ _IGNORED = {"z", "Z", "nocopy", "copy", "bind-nonrecursive", "private-nonrecursi
 Attributes = tuple[int, int, int, int, int, int]
 
 
-class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
+class MountOptions(Struct, frozen=True, kw_only=True):
     """Options, sorted: `flags` to set and explicitly cleared ones, data for the file system, and the rest."""
 
     flags: int = 0

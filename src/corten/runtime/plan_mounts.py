@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any
 
 from corten.errors import InvalidArgument
 from corten.linux import mount as m
@@ -12,7 +11,10 @@ from corten.oci.runtime_spec import Device, IDMapping, Mount, Spec
 from corten.runtime.cgroup import apply as cgroup
 from corten.runtime.mount_options import MountOptions, parse_options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.runtime.plan import Draft
 
 _DEVICES = (

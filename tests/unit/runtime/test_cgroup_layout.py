@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from corten.errors import Unsupported
+from corten.errors import InvalidArgument, Unsupported
 from corten.oci.runtime_spec import CPU, BlockIO, Memory, Resources, ThrottleDevice
 from corten.runtime.cgroup import apply, backing
 from corten.runtime.cgroup.compile import compile_cgroup
@@ -55,7 +55,7 @@ def test_paths_in_a_container_begin_at_what_is_mounted():
 
 @pytest.mark.parametrize("name", ["/", "", "/../x", "a/../../b"])
 def test_a_path_that_is_no_cgroup_below_is_refused(name):
-    with pytest.raises(Unsupported):
+    with pytest.raises(InvalidArgument):
         Hierarchy(mountpoint="/m", root="/", controllers=(), own="/").directory(name)
 
 

@@ -216,8 +216,17 @@ def test_same_answers_as_libseccomp_on_the_default_profile(docker):
                     # Calls newer than the installed libseccomp, and its rewriting of socketcall and ipc.
                     names = {n: name for name, n in syscall_table.numbers("i386").items()}
                     newer = number >= 451 or number in (335, 336)
+                    # It compares x32's arguments in 32 bits; ours in 64, and so refuses more.
+                    wide = base != 0 and mine != ALLOW and any(value > 0xFFFFFFFF for value in arguments)
                     rewritten = arch == 0x40000003 and names[number] in ("socket", "socketcall")
-                    assert newer or rewritten, (number, hex(arch), base, arguments, hex(mine), hex(theirs))
+                    assert newer or rewritten or wide, (
+                        number,
+                        hex(arch),
+                        base,
+                        arguments,
+                        hex(mine),
+                        hex(theirs),
+                    )
 
 
 def random_rule(chance, name):

@@ -6,7 +6,7 @@ the controllers, and a v2 hierarchy beside them that has none (or the rest).
 
 from __future__ import annotations
 
-from corten.errors import Unsupported
+from corten.errors import InvalidArgument, Unsupported
 from corten.oci.struct import Struct
 
 
@@ -28,7 +28,7 @@ class Hierarchy(Struct, frozen=True):
         path = name if name.startswith("/") else self._base() + "/" + name
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or ".." in parts:
-            raise Unsupported(
+            raise InvalidArgument(
                 f"the cgroup path {name!r} does not name a cgroup below the root of the hierarchy"
             )
         path = "/" + "/".join(parts)

@@ -97,9 +97,11 @@ def _make(context: Context, parsed: Parsed, spec: Spec, bundle: str) -> Containe
 
 def _cgroup_path(spec: Spec, container_id: str) -> str:
     path = spec.linux.cgroups_path if spec.linux else None
-    if path and ":" in path and not path.startswith("/"):
-        raise InvalidArgument(f"the cgroup path {path!r} is systemd's: --systemd-cgroup is not implemented")
-    return path or f"/corten-runtime-{container_id}"
+    if not path:
+        return f"/corten-runtime-{container_id}"
+    # As runc has it: ".." does not lead above the root, or above our own cgroup.
+    clean = os.path.normpath("/" + path)
+    return clean if path.startswith("/") else clean.lstrip("/")
 
 
 def _spawn(
