@@ -242,15 +242,13 @@ class ContentStore:
                 del self._pins[digest]
 
     def _place(self, temporary: Path, digest: Digest, lease: Lease | None) -> None:
-        """Gives a complete, fsynced file its name; when another writer was first, that one's file stays."""
+        """Gives a complete, fsynced file its name. When there is one already, the new one takes its place: it
+        has just been verified, and the old one may have been damaged since it was.
+        """
         target = self.path(digest)
         with self._lock:
             if lease is not None:
                 lease.pin(digest)
-            if target.exists():
-                temporary.unlink()
-                os.utime(target)
-                return
             temporary.rename(target)
         _fsync_directory(target.parent)
 

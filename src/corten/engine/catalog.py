@@ -11,7 +11,7 @@ import msgspec
 from corten.engine.record import Container, Definition, StateRecord
 from corten.engine.state import Status, check_transition
 from corten.engine.store import execute
-from corten.errors import Conflict, IntegrityError, InvalidArgument, NotFound
+from corten.errors import Conflict, IntegrityError, InvalidArgument, NoSpace, NotFound
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HEX = re.compile(r"[0-9a-f]+")
@@ -29,6 +29,7 @@ class Catalog:
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, Container] = {}
         self._reserved: set[str] = set()
+        self._unsaved: dict[str, Container] = {}
 
     def load(self) -> None:
         """Reads the database; IntegrityError names a row that is not readable."""
@@ -113,18 +114,30 @@ class Catalog:
         self._by_id[container.id] = container
         self._by_name[container.name] = container
 
-    def move(self, container: Container, status: Status) -> None:
-        """Changes the status after the table of transitions, and saves the state."""
+    def move(self, container: Container, status: Status) -> bool:
+        """Changes the status after the table of transitions, and saves the state: see `save_state`."""
         check_transition(container.id, container.state.status, status)
         container.state.status = status
-        self.save_state(container)
+        return self.save_state(container)
 
-    def save_state(self, container: Container) -> None:
-        execute(
-            self._connection,
-            "UPDATE containers SET state = ? WHERE id = ?",
-            (_encode(container.state), container.id),
-        )
+    def save_state(self, container: Container) -> bool:
+        """False when the disk is full: what happened has happened all the same (a process has started, has
+        ended), so nobody may be kept waiting for its record. The next save that works brings it.
+
+        Until then the run directory tells the next engine.
+        """
+        self._unsaved[container.id] = container
+        try:
+            for waiting in list(self._unsaved.values()):
+                execute(
+                    self._connection,
+                    "UPDATE containers SET state = ? WHERE id = ?",
+                    (_encode(waiting.state), waiting.id),
+                )
+                del self._unsaved[waiting.id]
+        except NoSpace:
+            return False
+        return True
 
     def save_definition(self, container: Container) -> None:
         execute(
@@ -141,6 +154,7 @@ class Catalog:
 
     def delete(self, container: Container) -> None:
         execute(self._connection, "DELETE FROM containers WHERE id = ?", (container.id,))
+        self._unsaved.pop(container.id, None)
         self._by_id.pop(container.id, None)
         if self._by_name.get(container.name) is container:
             del self._by_name[container.name]

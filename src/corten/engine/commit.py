@@ -13,6 +13,7 @@ from corten.engine.lifecycle import Lifecycle
 from corten.engine.record import Container
 from corten.engine.results import CommitOptions
 from corten.engine.state import Status
+from corten.errors import Conflict
 from corten.image.model import Commit
 from corten.oci.image_config import HealthConfig, ImageConfig, ImageRunConfig
 
@@ -41,7 +42,10 @@ async def commit(
     )
     paused = options.pause and container.state.status is Status.RUNNING
     if paused:
-        await lifecycle.pause(container)
+        try:
+            await lifecycle.pause(container)
+        except Conflict:
+            paused = False  # it has just ended: it stands still
     try:
         image = await asyncio.to_thread(core.images.commit, request)
     finally:

@@ -7,6 +7,8 @@ running container waits for its end, takes the exit status over from the monitor
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import signal as signals
 from collections.abc import Awaitable, Callable
@@ -27,6 +29,7 @@ from corten.errors import (
     CommandNotFound,
     Conflict,
     CortenError,
+    NoSpace,
     NotFound,
     NotModified,
     StartError,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 DEFAULT_STOP_TIMEOUT = 10
 _KILL_PATIENCE = 10.0
 _CGROUP_PATIENCE = 1.0
+#: What a cgroup that its last process has left, and that is removed, answers.
+_GONE = (errno.ENOENT, errno.ENODEV)
 
 
 class Lifecycle:
@@ -202,7 +207,7 @@ class Lifecycle:
             manually_stopped=state.manually_stopped,
         )
         self._health.end(container)
-        core.catalog.move(container, Status.RESTARTING if again else Status.EXITED)
+        saved = core.catalog.move(container, Status.RESTARTING if again else Status.EXITED)
         if container.monitor is not None:
             container.monitor.close()
             container.monitor = None
@@ -210,8 +215,10 @@ class Lifecycle:
             core.publish(container, "oom")
         core.publish(container, "die", exitCode=str(status.code), execDuration=str(self._ran_for(container)))
         if needs_endpoint(container):
-            await core.network.detach(container.id)
-        clear_run_directory(core.paths.container_run(container.id))
+            with contextlib.suppress(NoSpace):  # removed with the container, or by the next engine
+                await core.network.detach(container.id)
+        if saved:  # else exit.json stays for the next engine
+            clear_run_directory(core.paths.container_run(container.id))
         if container.ended is not None and not container.ended.done():
             container.ended.set_result(Exit(status.code, status.error))
         waiting.wake(container, "next-exit", error=status.error)
@@ -360,7 +367,12 @@ class Lifecycle:
             cgroup = container_cgroup(self._core, container)
             if cgroup is None:
                 raise Conflict(f"container {container.short_id} has no cgroup that could be frozen")
-            await asyncio.to_thread(cgroup.freeze)
+            try:
+                await asyncio.to_thread(cgroup.freeze)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
+                raise Conflict(f"Container {container.id} is not running") from error
             if container.monitor is None:
                 return
             self._core.catalog.move(container, Status.PAUSED)
@@ -375,7 +387,11 @@ class Lifecycle:
     def _thaw(self, container: Container) -> None:
         cgroup = container_cgroup(self._core, container)
         if cgroup is not None:
-            cgroup.thaw()
+            try:
+                cgroup.thaw()
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
         self._core.catalog.move(container, Status.RUNNING)
         self._core.publish(container, "unpause")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from pathlib import Path
 
 from corten.engine.cgroups import container_cgroup
 from corten.engine.core import Core
@@ -15,6 +17,8 @@ from corten.engine.state import Status
 from corten.engine.timestamp import now
 from corten.errors import CortenError, IntegrityError, Unavailable
 from corten.launch.client import ExitStatus, Monitor, read_exit
+
+_UNREACHABLE = (Unavailable, FileNotFoundError, ConnectionError)
 
 
 class Recovery:
@@ -45,7 +49,7 @@ class Recovery:
                 await self._adopt(container, monitor)
             else:
                 await self._settle(container)
-        self._sweep()
+        await self._sweep()
 
     def begin_restarts(self) -> None:
         """Starts what the policies want running; in the background."""
@@ -65,18 +69,13 @@ class Recovery:
             return container.id, None
         try:
             monitor = await Monitor.connect(run_dir)
-        except (Unavailable, FileNotFoundError, ConnectionError):
+        except _UNREACHABLE:
             return container.id, None
         if monitor.started_at_ns:
             return container.id, monitor
         # It holds before its exec: the engine died in a start that nobody was told to have worked.
-        try:
-            await monitor.kill(9)
-            await monitor.wait()
-        except CortenError:
-            pass
         monitor.close()
-        clear_run_directory(run_dir)
+        await self._end(run_dir)
         return container.id, None
 
     async def _adopt(self, container: Container, monitor: Monitor) -> None:
@@ -134,13 +133,32 @@ class Recovery:
         clear_run_directory(core.paths.container_run(container.id))
         core.catalog.delete(container)
 
-    def _sweep(self) -> None:
-        """Directories of containers that have no record: a create or a removal was cut short."""
+    async def _sweep(self) -> None:
+        """Directories of containers that have no record: a create or a removal was cut short.
+
+        Or the database was moved away: then some may still run, and end. What runs here for another data
+        directory is left alone.
+        """
         core = self._core
         for name in os.listdir(core.paths.containers):
             if name not in core.catalog:
+                await self._end(core.paths.container_run(name))
                 core.trash.discard(core.paths.containers / name)
         for name in os.listdir(core.paths.container_runs):
             if name not in core.catalog:
-                clear_run_directory(core.paths.container_runs / name)
+                try:
+                    (await Monitor.connect(core.paths.container_runs / name)).close()
+                except _UNREACHABLE:
+                    clear_run_directory(core.paths.container_runs / name)
         core.trash.schedule()
+
+    async def _end(self, run_dir: Path) -> None:
+        try:
+            monitor = await Monitor.connect(run_dir)
+        except _UNREACHABLE:
+            return
+        with contextlib.suppress(CortenError):
+            await monitor.kill(9)
+            await monitor.wait()
+        monitor.close()
+        clear_run_directory(run_dir)

@@ -17,7 +17,7 @@ from corten.engine.results import Filters, Pruned
 from corten.engine.run_directory import clear_run_directory
 from corten.engine.state import Status
 from corten.engine.timestamp import parse_time
-from corten.errors import Conflict, CortenError, InvalidArgument
+from corten.errors import Conflict, CortenError, InvalidArgument, NoSpace
 from corten.volume.usage import disk_usage
 
 
@@ -78,10 +78,13 @@ class Removal:
         if container.id not in core.catalog:
             return
         container.state.status = Status.REMOVING
-        if needs_endpoint(container):
-            await core.network.detach(container.id)
         core.trash.discard(core.paths.container(container.id))
-        core.catalog.delete(container)
+        try:
+            await self._unregister(container)
+        except NoSpace:
+            # To remove something is what makes room.
+            await asyncio.to_thread(core.trash.empty)
+            await self._unregister(container)
         clear_run_directory(core.paths.container_run(container.id))
         drop_clients(container)
         self.forget_execs(container)
@@ -89,6 +92,11 @@ class Removal:
             self._remove_volumes(container)
         core.publish(container, "destroy")
         waiting.wake(container, "removed", "not-running", "next-exit")
+
+    async def _unregister(self, container: Container) -> None:
+        if needs_endpoint(container):
+            await self._core.network.detach(container.id)
+        self._core.catalog.delete(container)
 
     def _remove_volumes(self, container: Container) -> None:
         core = self._core

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from corten.errors import IntegrityError, NoSpace, Unavailable, Unsupported
 
@@ -26,12 +27,29 @@ CREATE TABLE IF NOT EXISTS containers (
 """
 
 
+class Database(sqlite3.Connection):
+    """Says in Corten's words what a statement cannot do, for each package that keeps tables in it."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> sqlite3.Cursor:
+        """As sqlite3's; NoSpace when the disk is full, Unavailable for what else it refuses."""
+        try:
+            return super().execute(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            if "full" in str(error):
+                raise NoSpace(
+                    "cannot write the database: the disk is full; free some space and try again"
+                ) from error
+            raise Unavailable(f"cannot write the database: {error}") from error
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Opens (or makes) the database. In autocommit mode: see `transaction`.
 
     IntegrityError when the file is damaged, Unsupported when a newer version of Corten wrote it.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=10, factory=Database
+    )
     try:
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -42,11 +60,11 @@ def open_database(path: Path) -> sqlite3.Connection:
         _check(connection, path)
         connection.executescript(_TABLES)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, Unavailable) as error:
         connection.close()
         if "full" in str(error):
             raise NoSpace(f"cannot open the database {path}: the disk is full") from error
-        raise IntegrityError(f"cannot open the database {path}: {error}") from error
+        raise IntegrityError(f"cannot open the database {path}: {error.__cause__ or error}") from error
     except sqlite3.DatabaseError as error:
         connection.close()
         raise IntegrityError(
@@ -73,15 +91,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def execute(
     connection: sqlite3.Connection, statement: str, values: tuple[object, ...] = ()
 ) -> sqlite3.Cursor:
-    """`connection.execute`; NoSpace when the disk is full, Unavailable for what else the database refuses."""
-    try:
-        return connection.execute(statement, values)
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise NoSpace(
-                "cannot write the database: the disk is full; free some space and try again"
-            ) from error
-        raise Unavailable(f"cannot write the database: {error}") from error
+    """See `Database.execute`."""
+    return connection.execute(statement, values)
 
 
 @contextmanager

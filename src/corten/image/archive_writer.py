@@ -4,6 +4,7 @@ bytes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,9 +12,10 @@ from typing import Protocol
 import msgspec
 
 from corten.content import ContentStore
-from corten.errors import InvalidArgument
+from corten.errors import IntegrityError, InvalidArgument
 from corten.image.model import Image
 from corten.oci.descriptor import Descriptor
+from corten.oci.digest import algorithm_of, hex_of
 from corten.oci.manifest import (
     CONTAINERD_NAME,
     OCI_INDEX,
@@ -54,6 +56,8 @@ class ArchiveWriter:
 
     def save(self, images: Sequence[tuple[Image, Sequence[Reference]]]) -> None:
         """The whole archive."""
+        for image, _names in images:
+            self._check(image)
         for directory in (b"blobs/", b"blobs/sha256/"):
             self._tar.directory(directory)
         docker: list[_DockerImage] = []
@@ -76,6 +80,17 @@ class ArchiveWriter:
             self._tar.file(b"manifest.json", msgspec.json.encode(docker))
         self._tar.file(b"oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         self._tar.finish()
+
+    def _check(self, image: Image) -> None:
+        """What can be seen to be wrong before anything is written: a blob is gone, or has another size."""
+        manifest = decode_manifest(self._content.read(image.manifest.digest))
+        for part in (manifest.config, *manifest.layers):
+            size = self._content.info(part.digest).size
+            if size != part.size:
+                raise IntegrityError(
+                    f"blob {part.digest} is damaged on disk: it has {size} bytes instead of {part.size}; "
+                    "load or pull the image again"
+                )
 
     def _entries(self, image: Image, names: Sequence[Reference]) -> list[Descriptor]:
         base = msgspec.structs.replace(image.manifest, platform=image.config.platform.normalized())
@@ -102,9 +117,16 @@ class ArchiveWriter:
             entry = Entry(_blob_name(descriptor.digest).encode())
             size = entry.size = entry.real_size = os.fstat(fd).st_size
             self._tar.add(entry)
+            found = hashlib.new(algorithm_of(descriptor.digest))
             while piece := os.read(fd, _PIECE):
+                found.update(piece)
                 self._tar.data(piece)
             self._tar.pad(size)
+            if found.hexdigest() != hex_of(descriptor.digest):
+                raise IntegrityError(
+                    f"blob {descriptor.digest} is damaged on disk: its content has another digest; "
+                    "load or pull the image again"
+                )
         finally:
             os.close(fd)
 

@@ -82,8 +82,9 @@ class Tables:
         self._owned = bool(path)
         self._connection = connection
         if path:
+            # Of the caller's kind, which may have words of its own for a full disk.
             self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=30
+                path, isolation_level=None, check_same_thread=False, timeout=30, factory=type(connection)
             )
             self._connection.execute("PRAGMA synchronous=NORMAL")
         self._lock = threading.RLock()
@@ -105,10 +106,12 @@ class Tables:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk may have ended the transaction already, or have left it open.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def _all(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         with self._lock:

@@ -7,6 +7,7 @@ has died (its parent's id changes) removes what it was making and ends.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -82,6 +83,12 @@ def _outcome(request: dict[str, Any], answer: Answer, parent: int) -> dict[str, 
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return {"error": "NoSpace", "message": "cannot work on layers: the disk is full"}
+        if error.errno == errno.ENOENT and error.filename is not None:
+            gone = os.fsdecode(error.filename)
+            message = f"{gone} is missing from the store: load or pull the image again"
+            return {"error": "IntegrityError", "message": message}
         return {"error": "CortenError", "message": f"the layer worker failed: {error}"}
 
 

@@ -104,10 +104,14 @@ class VolumeStore:
         implementation.check_options(options)
         implementation.create(name, options)
         volume = Volume(name, driver, time.time_ns(), options, labels, anonymous)
-        self._connection.execute(
-            "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)",
-            (name, driver, volume.created, _encode(options), _encode(labels), int(anonymous)),
-        )
+        try:
+            self._connection.execute(
+                "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)",
+                (name, driver, volume.created, _encode(options), _encode(labels), int(anonymous)),
+            )
+        except BaseException:
+            self._sweep()
+            raise
         return volume, True
 
     def find(self, name: str) -> Volume | None:
@@ -152,7 +156,10 @@ class VolumeStore:
         for volume in known:
             if volume.driver in self._drivers and not self._drivers[volume.driver].exists(volume.name):
                 self._connection.execute("DELETE FROM volumes WHERE name = ?", (volume.name,))
-        self._local.sweep(frozenset(volume.name for volume in known))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._local.sweep(frozenset(volume.name for volume in self.list()))
 
     def _driver(self, name: str) -> VolumeDriver:
         try:

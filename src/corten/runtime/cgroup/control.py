@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -86,6 +87,9 @@ class Cgroup:
         elif self._unified():
             _write(self._unified() + "/cgroup.freeze", "1")
             self._await_frozen(self._unified())
+        elif self.layout.of("freezer") is not None or self.layout.unified is not None:
+            # It was there when this object was made from what is left of it: it is being removed.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.name)
         else:
             raise Unsupported("cannot pause: this host has no freezer (cgroup v1) and no cgroup v2")
 
