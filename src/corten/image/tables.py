@@ -108,10 +108,13 @@ class Tables:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                # A full disk may have ended the transaction already, or have left it open.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
+
+    def _roll_back(self) -> None:
+        """A full disk may have ended the transaction already, or have left it open."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _all(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         with self._lock:
