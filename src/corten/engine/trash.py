@@ -12,17 +12,20 @@ import shutil
 from itertools import count
 from pathlib import Path
 
-_DELAY = 0.1
+_QUIET = 0.25  # seconds without a discard: deleting takes a processor and the interpreter's lock from a start
+_FULL = 512  # that many are deleted at once, quiet or not
 
 
 class Trash:
-    """A directory on the same file system as what is thrown away."""
+    """A directory on the same file system as what is thrown away. Emptied when it is quiet, or full."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)
         self._count = count()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._last = 0.0
+        self._waiting = 0
 
     def discard(self, path: Path) -> None:
         """Takes `path` away at once (nothing happens when it does not exist) and deletes it soon."""
@@ -34,11 +37,17 @@ class Trash:
 
     def schedule(self) -> None:
         """Empties the trash soon."""
+        loop = asyncio.get_running_loop()
+        self._last = loop.time()
+        self._waiting += 1
         if self._task is None and not self._closed:
-            self._task = asyncio.get_running_loop().create_task(self._empty_later())
+            self._task = loop.create_task(self._empty_later())
 
     async def _empty_later(self) -> None:
-        await asyncio.sleep(_DELAY)
+        loop = asyncio.get_running_loop()
+        while self._waiting < _FULL and (left := self._last + _QUIET - loop.time()) > 0:
+            await asyncio.sleep(min(left, 0.1))
+        self._waiting = 0
         await asyncio.to_thread(self.empty)
         self._task = None
         if os.listdir(self._directory):

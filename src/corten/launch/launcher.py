@@ -24,6 +24,7 @@ from corten.launch.starter import Starter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from select import poll as Poll
     from signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM
     from signal import signal as set_handler
 
@@ -76,29 +77,31 @@ def _silence() -> None:
     os.close(null)
 
 
-REFILL_DELAY_MS = 4
+# After a start has come to its end, as long as the engine takes to tell of it; or if it does not end at all.
+REFILL_DELAY_MS = 2
+REFILL_AT_LAST_MS = 50
 REHEARSALS = 10
 
 
 class Spare:
     """A monitor and its starter, forked in advance: no request waits for a fork."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("socket",)
 
     def __init__(self, engine: socket, lock: int, executor: Executor, inherited: Sequence[int] = ()) -> None:
         """`inherited`: descriptors of this process that are none of the monitor's."""
-        self._socket, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        self.socket, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         try:
             child = os.fork()
         except OSError:
-            self._socket.close()
+            self.socket.close()
             theirs.close()
             raise
         if child == 0:
             status = 1
             try:
                 engine.close()
-                self._socket.close()
+                self.socket.close()
                 for fd in inherited:
                     os.close(fd)
                 monitor_main(theirs, lock, executor)
@@ -107,21 +110,31 @@ class Spare:
                 os._exit(status)
         theirs.close()
 
-    def use(self, payload: bytes, fds: list[int]) -> None:
-        """Give it its request. Raises OSError if somebody killed it."""
+    def use(self, payload: bytes, fds: list[int]) -> socket:
+        """Give it its request. Raises OSError if somebody killed it.
+
+        What is returned comes to its end when the start does.
+        """
         try:
-            packets.send_packet(self._socket, payload, fds)
-        finally:
-            self._socket.close()
+            packets.send_packet(self.socket, payload, fds)
+        except BaseException:
+            self.socket.close()
+            raise
+        return self.socket
 
 
 def serve(engine: socket, lock: int, executor: Executor) -> None:
     """Give each request to a monitor; fork the next one when it is quiet: a start needs the processors."""
     spare: Spare | None = None
+    starting: socket | None = None
     requests = poll()
     requests.register(engine, POLLIN)
     while True:
-        if spare is None and not requests.poll(REFILL_DELAY_MS):
+        quiet = spare is None and _is_quiet(requests, engine, starting)
+        if starting is not None:
+            starting.close()
+            starting = None
+        if quiet:
             try:
                 spare = Spare(engine, lock, executor)
             except OSError:
@@ -143,14 +156,25 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
             continue
         try:
             try:
-                (spare or Spare(engine, lock, executor, fds)).use(payload, fds)
+                starting = (spare or Spare(engine, lock, executor, fds)).use(payload, fds)
             except ConnectionError:
-                Spare(engine, lock, executor, fds).use(payload, fds)
+                starting = Spare(engine, lock, executor, fds).use(payload, fds)
         except OSError as error:
             _refuse(fds, payload, error)
         spare = None
         for fd in fds:
             os.close(fd)
+
+
+def _is_quiet(requests: Poll, engine: socket, starting: socket | None) -> bool:
+    """Wait for the end of the last start; false as soon as there is another request."""
+    if starting is not None:
+        requests.register(starting, 0)
+        ready = requests.poll(REFILL_AT_LAST_MS)
+        requests.unregister(starting)
+        if any(fd == engine.fileno() for fd, _events in ready):
+            return False
+    return not requests.poll(REFILL_DELAY_MS)
 
 
 def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:
