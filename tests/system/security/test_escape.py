@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import tarfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from corten.api.host_config import ImageOptions, Mount, VolumeOptions
 from corten.engine.results import CommitOptions
-from corten.errors import CortenError, InvalidArgument
+from corten.errors import CortenError, InvalidArgument, NotFound
 from tests.system.engine.conftest import Boat
 
 pytestmark = pytest.mark.root
@@ -136,6 +139,54 @@ async def test_cve_2021_30465_a_volume_with_links_in_another(boat: Boat, tmp_pat
             continue
     assert not list((tmp_path / "host").iterdir())
     assert not list(tmp_path.glob("y"))
+
+
+async def test_cp_into_a_container_that_swaps_directories_for_links(boat: Boat, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o750)
+    (outside / "pipe").write_text("untouched")
+    (outside / "pipe").chmod(0o600)
+    script = (
+        f"mkdir /d; while :; do mv /d /e; ln -s {outside} /d; rm /d; mv /e /d;"
+        f" rm -f /d/pipe; ln -s {outside}/pipe /d/pipe; rm -rf /d/pipe; done 2>/dev/null"
+    )
+    identity = await boat.start("sh", "-c", script)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind in (
+            ("sub", tarfile.DIRTYPE),
+            ("sub/file", tarfile.REGTYPE),
+            ("pipe", tarfile.FIFOTYPE),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = kind, 0o777
+            tar.addfile(entry)
+
+    async def archive() -> AsyncIterator[bytes]:
+        yield buffer.getvalue()
+
+    arrived = 0
+    for _ in range(60):
+        try:
+            await boat.containers.archive_put(identity, "/d", archive())
+            arrived += 1
+        except (CortenError, OSError):
+            continue
+    assert arrived
+    assert sorted(path.name for path in outside.iterdir()) == ["pipe"]
+    assert (outside / "pipe").read_text() == "untouched"
+    assert stat.S_IMODE((outside / "pipe").stat().st_mode) == 0o600
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o750
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", "..", ".", "a\nb", "-x", "a b", "%2e%2e", "é"])
+async def test_a_name_is_no_path(boat: Boat, name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await boat.create("true", name=name)
+    with pytest.raises(CortenError):
+        await boat.create("true", host={"mounts": [Mount(type="volume", source=name, target="/v")]})
+    with pytest.raises(NotFound):
+        await boat.containers.inspect(name)
 
 
 async def test_the_init_shows_nothing_of_the_host(boat: Boat) -> None:

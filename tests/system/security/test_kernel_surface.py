@@ -28,6 +28,7 @@ async def test_remounts_and_devices(boat: Boat) -> None:
         "mount -o remount,rw /sys; echo $?; mount -o remount,rw /proc/sys; echo $?; umount /proc/keys;"
         " echo $?; mount --bind / /tmp; echo $?; mount -t proc proc /tmp; echo $?; mknod /d b 7 0 &&"
         " head -c1 /d; echo $?; mknod /k c 1 11 && head -c1 /k; echo $?; mknod /m c 1 1 &&"
-        " head -c1 /m; echo $?; chroot /proc/1/root true; nsenter -t 1 -m true; echo $?; unshare -m true; echo $?; dmesg; echo $?"
+        " head -c1 /m; echo $?; chroot /proc/1/root true; nsenter -t 1 -m true; echo $?; unshare -m true;"
+        " echo $?; dmesg; echo $?"
     )
     assert "\n0\n" not in "\n" + ran.out, ran
