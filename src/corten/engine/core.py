@@ -30,6 +30,7 @@ class Core:
     volumes: VolumeStore
     network: NetworkController
     trash: Trash
+    run_trash: Trash
     layout: Layout
     host_name: str
     rootless: bool = False

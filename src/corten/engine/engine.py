@@ -116,6 +116,7 @@ class Engine:
         await core.network.close(idle=not running)
         await core.launcher.close()
         await core.trash.close()
+        await core.run_trash.close()
         core.images.close()
         core.connection.close()
         self.paths.pid.unlink(missing_ok=True)
@@ -178,6 +179,7 @@ def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> C
         volumes=VolumeStore(connection, paths.volumes, paths.trash),
         network=NetworkController(connection, paths.run, rootless=is_rootless),
         trash=Trash(paths.trash),
+        run_trash=Trash(paths.run_trash),
         layout=detect(),
         host_name=socket.gethostname(),
         rootless=is_rootless,

@@ -17,7 +17,6 @@ from corten.engine.detach_keys import parse_detach_keys
 from corten.engine.launching import Launching
 from corten.engine.record import Container
 from corten.engine.results import Attachment, StdioFds
-from corten.engine.run_directory import clear_run_directory
 from corten.engine.spec.merge import merge_env
 from corten.engine.spec.security import capability_sets
 from corten.engine.state import Status
@@ -291,7 +290,7 @@ class ExecService:
     def _ended(self, process: Exec, code: int) -> None:
         process.exit_code = code
         process.pid = 0
-        clear_run_directory(self._core.paths.exec_run(process.container.id, process.id))
+        self._core.run_trash.discard(self._core.paths.exec_run(process.container.id, process.id))
         self._publish(process, "exec_die", exitCode=str(code))
         process.ended.set()
 

@@ -47,30 +47,14 @@ class Launching:
         core = self._core
         directory = core.paths.container(container.id)
         needs_network = needs_endpoint(container)
+        # The monitor gets ready, on another processor, while the plan is worked out.
+        monitor = await self._send(container, hold=needs_network)
         try:
-            self._write_files(container, directory)
-        except OSError as error:
-            raise disk_error(error, f"prepare the files of container {container.name}") from error
-        spec = self.spec(container)
-        container.spec = spec
-        plan = compile_plan(
-            spec,
-            root=Overlay(
-                lowers=self.lowers(container),
-                upper=f"{directory}/upper",
-                work=f"{directory}/work",
-                volatile=container.host_config.volatile,
-                readonly=container.host_config.readonly_rootfs,
-                # Not their parent, the default: hosts and the like are bound from there.
-                mountpoint=f"{directory}/upper",
-            ),
-            cgroup=self.cgroup_plan(spec),
-            container_id=container.id,
-            bundle=str(directory),
-            init=bool(container.host_config.init),
-            hold=needs_network,
-        )
-        monitor = await self._send(container, plan, hold=needs_network)
+            plan = self._plan(container, directory, hold=needs_network)
+        except BaseException:
+            await monitor.withdraw()
+            raise
+        monitor.give(plan)
         try:
             if needs_network:
                 pid = await monitor.created()
@@ -89,6 +73,31 @@ class Launching:
             raise
         return monitor
 
+    def _plan(self, container: Container, directory: Path, *, hold: bool) -> Plan:
+        try:
+            self._write_files(container, directory)
+        except OSError as error:
+            raise disk_error(error, f"prepare the files of container {container.name}") from error
+        spec = self.spec(container)
+        container.spec = spec
+        return compile_plan(
+            spec,
+            root=Overlay(
+                lowers=self.lowers(container),
+                upper=f"{directory}/upper",
+                work=f"{directory}/work",
+                volatile=container.host_config.volatile,
+                readonly=container.host_config.readonly_rootfs,
+                # Not their parent, the default: hosts and the like are bound from there.
+                mountpoint=f"{directory}/upper",
+            ),
+            cgroup=self.cgroup_plan(spec),
+            container_id=container.id,
+            bundle=str(directory),
+            init=bool(container.host_config.init),
+            hold=hold,
+        )
+
     def cgroup_plan(self, spec: Spec) -> Any:
         """The cgroup of the container that `spec` describes."""
         linux = spec.linux
@@ -100,14 +109,13 @@ class Launching:
             best_effort=self._core.rootless,
         )
 
-    async def _send(self, container: Container, plan: Plan, *, hold: bool) -> Monitor:
+    async def _send(self, container: Container, *, hold: bool) -> Monitor:
         core, config = self._core, container.config
         stdio = container.stdio
         container.stdio = None
         size, files = log_limits(container.host_config)
         request = LaunchRequest(
             container_id=container.id,
-            plan=plan,
             run_dir=core.paths.container_run(container.id),
             log_path=None
             if stdio or container.host_config.log_config.type == "none"

@@ -141,7 +141,7 @@ class Lifecycle:
             state.status = Status.EXITED
         self._core.catalog.save_state(container)
         drop_clients(container)
-        clear_run_directory(self._core.paths.container_run(container.id))
+        self._core.run_trash.discard(self._core.paths.container_run(container.id))
         waiting.wake(container, "next-exit", "not-running", error=state.error)
         if container.host_config.auto_remove and self.remove_ended is not None:
             asyncio.get_running_loop().create_task(_quiet(self.remove_ended(container)))
@@ -218,7 +218,7 @@ class Lifecycle:
             with contextlib.suppress(NoSpace):  # removed with the container, or by the next engine
                 await core.network.detach(container.id)
         if saved:  # else exit.json stays for the next engine
-            clear_run_directory(core.paths.container_run(container.id))
+            core.run_trash.discard(core.paths.container_run(container.id))
         if container.ended is not None and not container.ended.done():
             container.ended.set_result(Exit(status.code, status.error))
         waiting.wake(container, "next-exit", error=status.error)

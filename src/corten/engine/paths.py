@@ -12,6 +12,7 @@
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
       containers/<id>/                  state.json monitor.sock exit.json exec-<id>/
+      trash/                            run directories of what has ended
 """
 
 from __future__ import annotations
@@ -91,6 +92,10 @@ class Paths:
         return self.root / "trash"
 
     @property
+    def run_trash(self) -> Path:
+        return self.run / "trash"
+
+    @property
     def socket(self) -> Path:
         return self.run / "engine.sock"
 
@@ -133,6 +138,7 @@ class Paths:
         self.run.mkdir(parents=True, exist_ok=True, mode=0o711)
         for path in (self.root, self.run):
             refuse_foreign(path)
-        for path in (self.containers, self.snapshots, self.volumes, self.trash, self.container_runs):
+        data = (self.containers, self.snapshots, self.volumes, self.trash)
+        for path in (*data, self.container_runs, self.run_trash):
             path.mkdir(exist_ok=True, mode=0o700)
             path.chmod(0o700)

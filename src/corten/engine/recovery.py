@@ -151,6 +151,7 @@ class Recovery:
                 except _UNREACHABLE:
                     clear_run_directory(core.paths.container_runs / name)
         core.trash.schedule()
+        core.run_trash.schedule()
 
     async def _end(self, run_dir: Path) -> None:
         try:

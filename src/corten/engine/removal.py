@@ -14,7 +14,6 @@ from corten.engine.launching import needs_endpoint
 from corten.engine.lifecycle import Lifecycle, drop_clients
 from corten.engine.record import Container
 from corten.engine.results import Filters, Pruned
-from corten.engine.run_directory import clear_run_directory
 from corten.engine.state import Status
 from corten.engine.timestamp import parse_time
 from corten.errors import Conflict, CortenError, InvalidArgument, NoSpace
@@ -85,7 +84,7 @@ class Removal:
             # To remove something is what makes room.
             await asyncio.to_thread(core.trash.empty)
             await self._unregister(container)
-        clear_run_directory(core.paths.container_run(container.id))
+        core.run_trash.discard(core.paths.container_run(container.id))
         drop_clients(container)
         self.forget_execs(container)
         if volumes:

@@ -7,6 +7,7 @@ leaves in the trash, the next start deletes.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from itertools import count
@@ -32,6 +33,11 @@ class Trash:
         try:
             os.rename(path, f"{self._directory}/{os.getpid()}-{next(self._count)}-{path.name}")
         except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            shutil.rmtree(path, ignore_errors=True)  # no room even for a name
             return
         self.schedule()
 

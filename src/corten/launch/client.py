@@ -43,6 +43,7 @@ RUNTIME = "corten.runtime.execute"
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One container (or exec) to start.
 
+    `plan`: without it, what needs no plan is prepared; then `Monitor.give` it, or `Monitor.withdraw`.
     `run_dir`: is made if missing; state.json, monitor.sock and exit.json appear in it. The caller removes it
     when it has no more use for it; what an earlier run left in it is replaced.
     `stdio`: "monitor": pipes or a terminal of the monitor's, logged to `log_path` (None: no log), clients can
@@ -55,7 +56,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     container_id: str
-    plan: Plan
+    plan: Plan | None = None
     run_dir: Path
     log_path: Path | None = None
     stdio: Literal["monitor", "fds", "null"] = "monitor"
@@ -246,8 +247,7 @@ class Launcher:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
-            message = (messages.LAUNCH, request.settings(), request.plan.to_primitive())
-            payload, memfd = packets.encode(message)
+            payload, memfd = packets.encode((messages.LAUNCH, request.settings()))
             passed = [theirs.fileno(), *fds, *(client.fd for client in request.attachments)]
             if memfd >= 0:
                 passed.insert(0, memfd)
@@ -255,6 +255,8 @@ class Launcher:
             if memfd >= 0:
                 os.close(memfd)
         monitor = Monitor(ours, request.container_id, request.hold, len(request.attachments))
+        if request.plan is not None:
+            monitor.give(request.plan)
         self._monitors[request.run_dir] = monitor
         monitor.on_gone(lambda: self._forget(request.run_dir, monitor))
         return monitor

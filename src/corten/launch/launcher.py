@@ -182,7 +182,7 @@ def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:
     message = (
         f"cannot fork a monitor for the container: {error.strerror}; the host is out of processes or memory"
     )
-    control = socket(fileno=os.dup(fds[1 if payload == packets.BIG else 0]))
+    control = packets.connection(os.dup(fds[1 if payload == packets.BIG else 0]))
     try:
         packets.send(control, (messages.FAILED, "StartError", message))
     except OSError:

@@ -8,9 +8,13 @@ Both the engine and the launcher load this module: it imports nothing but builti
 
 Engine to launcher::
 
-    (LAUNCH, settings: tuple, plan)       settings: see SETTINGS; fds: control socket, stdio fds,
+    (LAUNCH, settings: tuple)             settings: see SETTINGS; fds: control socket, stdio fds,
     attachments' fds
     (REHEARSE, plan)                      no fds: a container that does nothing, to warm up with
+
+Engine to starter, over the control socket, which is the monitor's from then on::
+
+    (PLAN, plan)                          what to make; the end instead: nothing
 
 Engine to monitor::
 
@@ -21,10 +25,13 @@ Engine to monitor::
     (REOPEN, serial)                      rotate the log now
     (TAKE_CONSOLE, serial)                the terminal's master, to pass on to a client
 
-Starter to monitor::
+Starter to monitor, in this order::
 
-    (RUNNING, state, resources, cgroup)   PID 1 exists; see monitor.Monitor. fds: one for each of resources
-    (STARTED, started_at_ns), (FAILED, error class, message): how a hold ended; FAILED alone: nothing was made
+    (RUNNING, state, resources, cgroup)   what the monitor will own; see monitor.Monitor. fds: one for each of
+    resources, and the attachments'. The process does not exist yet
+    (CREATED, pid)                        PID 1 holds; fds: its pidfd, the terminal's master if there is one
+    (STARTED, started_at_ns, pid)         exec has happened; fds as with CREATED, if that was not sent
+    (FAILED, error class, message)        instead of any of these: there will be no process
 
 Launcher to engine::
 
@@ -33,8 +40,8 @@ Launcher to engine::
 Monitor to engine::
 
     (HELLO, state: tuple)                 first message on a connection to monitor.sock; fd: the pidfd
-    (CREATED, pid)                        PID 1 exists (and holds, if it was asked to); fd: its pidfd
-    (STARTED, started_at_ns)              exec has happened
+    (CREATED, pid)                        PID 1 exists, and will hold; fd: its pidfd
+    (STARTED, started_at_ns, pid)         exec has happened; fd: its pidfd, if CREATED was not sent
     (FAILED, error class, message)        it could not be started; nothing is left behind
     (DETACHED, handle, reason)            an attached client is gone: see DETACHED_*
     (REPLY, serial, error message or "")  TAKE_CONSOLE: fd: the master
@@ -61,6 +68,7 @@ EXITED = 38
 READY = 39
 RUNNING = 40
 REHEARSE = 41
+PLAN = 42
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2

@@ -65,35 +65,50 @@ class Monitor:
         self._executor = executor
         self._connections: list[Control] = []
         self._exit: tuple[Any, ...] | None = None
+        self._started_ns = 0
         self.console = -1
 
     # -- the start
 
     def take_over(self) -> bool:
         """Wait for what the starter has made, and take it; false if there is nothing to serve."""
-        message, fds = packets.receive(self._starter, messages.MAX_FDS)
+        message, fds = packets.receive_all(self._starter)
         if message is None or message[0] != messages.RUNNING:
             return False  # the starter has told why; if it was killed, the end of the control socket tells
         _kind, state, names, self._cleanup = message
         self._fds = own = dict(zip(names, fds, strict=False))
-        origin = Control(socket(fileno=own.pop("control")), self._poller, self)
+        origin = Control(packets.connection(own.pop("control")), self._poller, self)
         self._connections.append(origin)
-        self._id, self._pid, self._started_ns, log_path, max_size, max_file = state[:6]
+        self._id, log_path, max_size, max_file, is_served, has_input, stdin_once, clients = state
         log = LogWriter(log_path, max_size, max_file, fd=own.pop("log")) if log_path else None
-        self._stdio = Stdio(self._poller, log, self._on_detached, state[8])
+        self._stdio = Stdio(self._poller, log, self._on_detached, stdin_once)
         if "stdout" in own:
             self._stdio.add_output(own.pop("stdout"), STDOUT)
             self._stdio.add_output(own.pop("stderr"), STDERR)
         if "stdin" in own:
             self._stdio.set_input(own.pop("stdin"))
-        if "console" in own:
-            self._own_console(own["console"], is_served=state[6], has_input=state[7])
-        for fd, (handle, flags, keys) in zip(fds[len(names) :], state[9], strict=True):
+        for fd, (handle, flags, keys) in zip(fds[len(names) :], clients, strict=True):
             self.attach(Client(fd, flags, handle, keys, origin))
         self._poller.watch(own["listener"], POLLIN, self._on_connection)
-        if self._started_ns:
-            self._poller.watch(own["pidfd"], POLLIN, self._on_exit)
         self._poller.watch(self._starter.fileno(), POLLIN, self._on_starter)
+        return self._await_process(is_served, has_input)
+
+    def _await_process(self, is_served: bool, has_input: bool) -> bool:
+        """Wait until the process exists; false if there will be none."""
+        message, fds = packets.receive(self._starter)
+        if message is None or message[0] == messages.FAILED:
+            # If the starter was killed: let the engine know, it kills the cgroup.
+            self._connections[0].close()
+            return False
+        own = self._fds
+        own["pidfd"] = fds[0]
+        if len(fds) > 1:
+            own["console"] = fds[1]
+            self._own_console(fds[1], is_served=is_served, has_input=has_input)
+        self._pid = message[-1]
+        if message[0] == messages.STARTED:
+            self._started_ns = message[1]
+            self._poller.watch(own["pidfd"], POLLIN, self._on_exit)
         return True
 
     def _own_console(self, master: int, is_served: bool, has_input: bool) -> None:
@@ -141,7 +156,7 @@ class Monitor:
             return
         finally:
             listener.close()
-        control = Control(socket(fileno=fd), self._poller, self)
+        control = Control(packets.connection(fd), self._poller, self)
         self._connections.append(control)
         state = (self._id, self._pid, self._started_ns)
         control.send((messages.HELLO, state), (self._fds["pidfd"],))

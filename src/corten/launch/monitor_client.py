@@ -8,7 +8,7 @@ import signal as signals
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ from corten import errors
 from corten.errors import Conflict, CortenError, InvalidArgument, StartError, Unavailable
 from corten.launch import messages, packets
 from corten.launch.exit_status import SOCKET_FILE, ExitStatus
+
+if TYPE_CHECKING:
+    from corten.runtime.operations import Plan
 
 DEFAULT_DETACH_KEYS = b"\x10\x11"  # ctrl-p ctrl-q
 DetachReason = Literal["keys", "closed", "exited"]
@@ -151,7 +154,10 @@ class Monitor:
                 self.pidfd = fds.pop(0)
             _resolve(self._created, self.pid)
         elif kind == messages.STARTED:
-            self.started_at_ns = message[1]
+            _kind, self.started_at_ns, self.pid = message
+            if fds and self.pidfd < 0:
+                self.pidfd = fds.pop(0)
+            _resolve(self._created, self.pid)
             _resolve(self._started, None)
         elif kind == messages.EXITED:
             _kind, code, signal, oom_killed, finished_at_ns, error = message
@@ -198,6 +204,21 @@ class Monitor:
         self._gone.add_done_callback(lambda _future: callback())
 
     # -- what the engine wants
+
+    def give(self, plan: Plan) -> None:
+        """Tell what to make, after a launch without a plan."""
+        try:
+            packets.send(self._socket, (messages.PLAN, plan.to_primitive()))
+        except OSError:
+            pass  # what it said before it ended is still to be read
+
+    async def withdraw(self) -> None:
+        """There will be no plan: wait until what was prepared is given up."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it is gone already
+        await self.gone()
 
     async def created(self) -> int:
         """Wait until PID 1 exists (and holds): its pid on the host. Raises StartError and its subclasses."""

@@ -9,7 +9,16 @@ from __future__ import annotations
 import marshal
 import os
 import struct
-from _socket import CMSG_LEN, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET, socket
+from _socket import (
+    AF_UNIX,
+    CMSG_LEN,
+    MSG_CMSG_CLOEXEC,
+    MSG_NOSIGNAL,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+)
 
 from corten.launch.messages import MAX_FDS, PACKET_LIMIT
 
@@ -19,6 +28,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 BIG = b"\x00"  # no marshalled value begins with it: "the payload is in the first descriptor"
+
+
+def connection(fd: int) -> socket:
+    """The socket of `fd`, which is its own from now on; without asking the kernel what it is."""
+    return socket(AF_UNIX, SOCK_SEQPACKET, 0, fd)
 
 
 def encode(message: tuple[Any, ...]) -> tuple[bytes, int]:
@@ -73,6 +87,11 @@ def decode(payload: bytes, fds: list[int]) -> tuple[Any, ...]:
         return tuple(marshal.loads(os.pread(memfd, size, 0)))
     finally:
         os.close(memfd)
+
+
+def receive_all(sock: socket) -> tuple[tuple[Any, ...] | None, list[int]]:
+    """As `receive`, for a message of any size and with any number of descriptors."""
+    return receive(sock, MAX_FDS)
 
 
 def receive(sock: socket, max_fds: int = 4) -> tuple[tuple[Any, ...] | None, list[int]]:

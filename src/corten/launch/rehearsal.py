@@ -55,7 +55,6 @@ class _Executor:
             os.write(options["stdio"][1], b"rehearsal\n")
             os._exit(0)
         process.pidfd = os.pidfd_open(process.pid)
-        options["on_created"](process.pid, process.pidfd)
         return process
 
     def cleanup(self, plan: Any) -> None:
@@ -110,8 +109,9 @@ def _play(directory: str) -> None:
     log = f"{directory}/log"
     settings = ("rehearsal", directory, log, 0, False, True, True, False, 1 << 20, 2, clients)
     plan = ({"clone_flags": 0, "cgroup": None, "joins": False}, (), (), ())
-    payload = marshal.dumps((messages.LAUNCH, settings, plan))
+    payload = marshal.dumps((messages.LAUNCH, settings))
     engine, control = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    packets.send(engine, (messages.PLAN, plan))
     client, served = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     lock = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)

@@ -48,65 +48,92 @@ class Starter:
     def __init__(
         self, payload: bytes, fds: list[int], lock: int, monitor: socket, executor: Executor
     ) -> None:
-        _kind, values, plan = packets.decode(payload, fds)
+        _kind, values = packets.decode(payload, fds)
         self._settings: dict[str, Any] = dict(zip(messages.SETTINGS, values, strict=True))
-        self._plan = Plan.from_primitive(plan)
-        self._plan.settings["clone_flags"] |= CLONE_PARENT
         self._fds = fds
         self._lock = lock
         self._monitor = monitor
         self._executor = executor
-        self._control = socket(fileno=os.dup(fds[0]))
+        self._control = packets.connection(os.dup(fds[0]))
         self._directory = -1
         self._monitor_pid = os.getppid()
-        self._handed_over = False
+        self._is_held = False
+        self._pidfd = -1
         self._ends: tuple[int, int, int] = (-1, -1, -1)
         self._start_fd: int | None = None
         # What the monitor gets: its name there, the descriptor.
         self._resources: list[tuple[str, int]] = [("control", fds[0])]
 
     def run(self) -> None:
-        """Make the process, hand it over, wait for the end of its hold."""
+        """Prepare, until the plan comes; hand over; make the process; wait for the end of its hold."""
         try:
             self._open_run_dir()
             os.close(self._lock)
             self._make_stdio()
+            plan = self._receive_plan()
+            if plan is None:
+                return
+            self._hand_over(plan)
             spawned = self._executor.spawn(
-                self._plan,
+                plan,
                 stdio=self._ends,
                 console=self._has_console(),
                 start_fd=self._start_fd,
-                on_created=self._on_created,
+                on_created=self._on_created if self._start_fd is not None else None,
                 on_held=self._on_held,
             )
         except Exception as error:
             failure = self._failed(error)
-            if not self._handed_over:  # else the monitor tells
+            if not self._is_held:  # else the monitor tells
                 self._tell(failure)
             packets.send(self._monitor, failure)
             return
-        if self._handed_over:
-            started_at_ns = time.time_ns()
-            self._write_state(spawned.pid, started_at_ns)
-            packets.send(self._monitor, (messages.STARTED, started_at_ns))
+        if self._is_held:
+            self._finish_hold(spawned.pid)
             return
-        for fd in {*self._ends, *(() if self._start_fd is None else (self._start_fd,))}:
-            os.close(fd)
-        self._resources.append(("pidfd", spawned.pidfd))
-        if spawned.console is not None:
-            self._resources.append(("console", spawned.console))
+        fds = (spawned.pidfd,) if spawned.console is None else (spawned.pidfd, spawned.console)
         if spawned.held:
-            self._hand_over(spawned.pid, 0)
-            packets.send(self._monitor, self._await_exec(spawned))
-        else:
-            started_at_ns = time.time_ns()
-            self._tell((messages.STARTED, started_at_ns))
-            self._hand_over(spawned.pid, started_at_ns)
+            for fd in {*self._ends, *(() if self._start_fd is None else (self._start_fd,))}:
+                os.close(fd)
+            packets.send(self._monitor, (messages.CREATED, spawned.pid), fds)
+            try:
+                spawned.finish()
+            except Exception as error:
+                packets.send(self._monitor, self._failed(error))
+                return
+            self._finish_hold(spawned.pid)
+            return
+        self._pidfd = spawned.pidfd
+        started_at_ns = time.time_ns()
+        started = (messages.STARTED, started_at_ns, spawned.pid)
+        self._tell(started, (spawned.pidfd,))
+        packets.send(self._monitor, started, fds)
+        # For people to read: who waits for the start need not wait for this.
+        self._write_state(spawned.pid, started_at_ns)
+
+    def _finish_hold(self, pid: int) -> None:
+        started_at_ns = time.time_ns()
+        self._write_state(pid, started_at_ns)
+        packets.send(self._monitor, (messages.STARTED, started_at_ns, pid))
+
+    def _receive_plan(self) -> Plan | None:
+        """The plan; None if the engine has thought better of it, or is gone."""
+        try:
+            message, fds = packets.receive_all(self._control)
+        except ConnectionError:
+            return None
+        if message is None or message[0] != messages.PLAN:
+            for fd in fds:
+                os.close(fd)
+            return None
+        plan = Plan.from_primitive(message[1])
+        plan.settings["clone_flags"] |= CLONE_PARENT
+        return plan
 
     def close(self) -> None:
         """Close what it has open; a starter's process just ends instead."""
         self._control.close()
-        for fd in {*self._fds, *(fd for _name, fd in self._resources)}:
+        for fd in {*self._fds, *self._ends, self._pidfd, *(fd for _name, fd in self._resources)} - {-1}:
             os.close(fd)
 
     def _open_run_dir(self) -> None:
@@ -163,25 +190,23 @@ class Starter:
             pass  # the engine is gone; the next one asks the monitor
 
     def _on_created(self, pid: int, pidfd: int) -> None:
+        """It is there, and will hold: the engine connects its network while it sets itself up."""
         self._tell((messages.CREATED, pid), (pidfd,))
-        # While the process sets itself up. Without a hold, it starts as soon as it can.
-        self._write_state(pid, 0 if self._settings["hold"] else time.time_ns())
+        self._write_state(pid, 0)
 
     def _on_held(self, pid: int, pidfd: int) -> None:
         """Called in the process itself, which shares this one's memory: this one sleeps until it executes."""
-        self._resources.append(("pidfd", pidfd))
-        self._handed_over = True
-        self._hand_over(pid, 0)
+        self._is_held = True
+        packets.send(self._monitor, (messages.CREATED, pid), (pidfd,))
 
     def _write_state(self, pid: int, started_at_ns: int) -> None:
         write_state(self._directory, self._settings["container_id"], pid, started_at_ns, self._monitor_pid)
 
-    def _hand_over(self, pid: int, started_at_ns: int) -> None:
+    def _hand_over(self, plan: Plan) -> None:
+        """Let the monitor get ready, on another processor, while the process is made."""
         settings = self._settings
         state = (
             settings["container_id"],
-            pid,
-            started_at_ns,
             settings["log_path"],
             settings["log_max_size"],
             settings["log_max_file"],
@@ -190,24 +215,15 @@ class Starter:
             settings["stdin_once"] and not settings["tty"],
             settings["attachments"],
         )
-        plan = self._plan.settings
         names = tuple(name for name, _fd in self._resources)
-        cleanup = (plan.get("cgroup"), plan.get("joins"))
+        cleanup = (plan.settings.get("cgroup"), plan.settings.get("joins"))
         clients = self._fds[len(self._fds) - len(settings["attachments"]) :]
         fds = [*(fd for _name, fd in self._resources), *clients]
         packets.send(self._monitor, (messages.RUNNING, state, names, cleanup), fds)
-
-    def _await_exec(self, spawned: Spawned) -> tuple[Any, ...]:
-        for name, fd in self._resources:
-            if name == "release":
-                os.close(fd)  # or the hold would not end with the monitor
-        try:
-            spawned.finish()
-        except Exception as error:
-            return self._failed(error)
-        started_at_ns = time.time_ns()
-        self._write_state(spawned.pid, started_at_ns)
-        return (messages.STARTED, started_at_ns)
+        if settings["hold"]:
+            # Or the hold would not end with the monitor.
+            os.close(next(fd for name, fd in self._resources if name == "release"))
+            self._resources = [item for item in self._resources if item[0] != "release"]
 
     def _failed(self, error: Exception) -> tuple[Any, ...]:
         """Write down that there will be no container; what to tell of it."""

@@ -272,7 +272,10 @@ def test_a_monitor_that_is_killed_takes_its_container_along(busybox_paths: Paths
         engine = await Engine.start(busybox_paths)
         boat = Boat(engine)
         identity = await boat.start("sleep", "60")
-        state = json.loads((busybox_paths.container_run(identity) / "state.json").read_text())
+        file = busybox_paths.container_run(identity) / "state.json"
+        while not file.exists():
+            await asyncio.sleep(0.01)
+        state = json.loads(file.read_text())
         os.kill(state["monitor_pid"], signal.SIGKILL)
         waiter = boat.containers.wait(identity)
         assert (await asyncio.wait_for(waiter.result(), 15)).status_code == 137

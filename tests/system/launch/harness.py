@@ -8,7 +8,7 @@ import signal
 import socket
 from pathlib import Path
 
-from corten.launch.client import Launcher, LaunchRequest
+from corten.launch.client import Launcher, LaunchRequest, read_state
 from corten.runtime.operations import Plan
 
 HERE = str(Path(__file__).parent)
@@ -128,6 +128,12 @@ async def until(condition, timeout: float = 10) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+async def state_of(run_dir: Path):
+    """state.json, which is written when the start has been told of."""
+    await until(lambda: read_state(run_dir) is not None)
+    return read_state(run_dir)
 
 
 def is_alive(pid: int) -> bool:

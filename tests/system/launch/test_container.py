@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from corten.launch.client import Launcher, LaunchRequest, read_exit, read_state
+from corten.launch.client import Launcher, LaunchRequest, read_exit
 from corten.launch.log import LogQuery, LogReader
 from corten.oci.runtime_spec import Process, Resources, Spec
 from corten.runtime.cgroup.compile import compile_cgroup
 from corten.runtime.cgroup.layout import detect
 from corten.runtime.plan import Overlay, compile_exec, compile_plan
-from tests.system.launch.harness import is_alive, until
+from tests.system.launch.harness import is_alive, state_of, until
 
 pytestmark = pytest.mark.root
 MEBIBYTE = 1 << 20
@@ -179,7 +179,7 @@ def test_everything_in_the_container_ends_with_its_first_process(containers):
 def test_a_monitor_that_is_killed_takes_its_container_along(containers, uid):
     async def scenario(made):
         monitor = await made.start("one", "sleep", "100", uid=uid)
-        os.kill(read_state(made.run_dir("one")).monitor_pid, signal.SIGKILL)
+        os.kill((await state_of(made.run_dir("one"))).monitor_pid, signal.SIGKILL)
         await until(lambda: not is_alive(monitor.pid))
 
     containers(scenario)
@@ -208,7 +208,7 @@ def test_an_idle_container_with_its_monitor_costs_at_most_1228_kib(containers):
         await asyncio.sleep(0.3)
         total = 0
         for n, monitor in enumerate(monitors):
-            total += pss(monitor.pid) + pss(read_state(made.run_dir(f"c{n}")).monitor_pid)
+            total += pss(monitor.pid) + pss((await state_of(made.run_dir(f"c{n}"))).monitor_pid)
         assert total / 20 <= 1.2 * 1024, f"{total / 20:.0f} KiB"
 
     containers(scenario)

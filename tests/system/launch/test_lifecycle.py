@@ -15,7 +15,7 @@ from corten.errors import CommandNotFound, Conflict, InvalidArgument
 from corten.launch.client import read_exit, read_state
 from corten.launch.log import LogQuery, LogReader
 from corten.linux.sealed import is_sealed
-from tests.system.launch.harness import is_alive, open_fds, until
+from tests.system.launch.harness import is_alive, open_fds, state_of, until
 
 
 def log_text(harness, name):
@@ -60,7 +60,7 @@ def test_all_output_is_in_the_log_when_the_exit_is_told(scene):
 def test_state_json_says_who_runs(scene):
     async def scenario(harness):
         monitor = await harness.start("one", "sleep", "100")
-        state = read_state(harness.run_dir("one"))
+        state = await state_of(harness.run_dir("one"))
         assert state.container_id == "one"
         assert state.pid == monitor.pid
         assert monitor.started_at_ns >= state.started_at_ns > 0

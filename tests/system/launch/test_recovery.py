@@ -17,7 +17,7 @@ import pytest
 from corten.errors import Unavailable
 from corten.launch.client import Launcher, Monitor, read_exit, read_state
 from corten.launch.log import LogQuery, LogReader
-from tests.system.launch.harness import HERE, Harness, is_alive, until
+from tests.system.launch.harness import HERE, Harness, is_alive, state_of, until
 
 ENGINE = """
 import asyncio, sys
@@ -83,7 +83,7 @@ def test_an_engine_killed_in_the_middle_of_output_loses_none(tmp_path):
     async def scenario():
         monitor = await connected(tmp_path / "run/containers/c0")
         assert monitor.container_id == "c0"
-        assert monitor.pid == read_state(tmp_path / "run/containers/c0").pid
+        assert monitor.pid == (await state_of(tmp_path / "run/containers/c0")).pid
         await monitor.start()  # has started: returns at once
         status = await asyncio.wait_for(monitor.wait(), 30)
         assert status.code == 9
@@ -157,7 +157,7 @@ def test_the_next_launcher_begins_when_the_last_one_has_finished(tmp_path):
 def test_a_monitor_that_is_killed_takes_its_container_along(scene):
     async def scenario(harness):
         monitor = await harness.start("one", "sleep", "100")
-        os.kill(read_state(harness.run_dir("one")).monitor_pid, signal.SIGKILL)
+        os.kill((await state_of(harness.run_dir("one"))).monitor_pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match="the monitor of one is gone"):
             await monitor.wait()
         await until(lambda: not is_alive(monitor.pid))
