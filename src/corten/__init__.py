@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from corten.client import AsyncClient, Client
 
 
-
 def connect(address: "str | None" = None) -> "Client":
     """A client of the engine at `address`, by default the user's own, which is started when it does not
     run."""
