@@ -2,6 +2,7 @@
 # First process of the virtual machine: mounts, cgroup v2 for all controllers, the tests, their results on a disk.
 # /dev/vda is the root (changes are lost), vdb takes the results, vdc holds the checkout and what to run.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+echo guest is up
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mountpoint -q /dev || mount -t devtmpfs dev /dev
@@ -24,7 +25,7 @@ uname -r >/run/out/kernel
 cat /sys/fs/cgroup/cgroup.controllers >/run/out/controllers
 cut -d' ' -f1 /proc/uptime >/run/out/booted
 export PYTHONPATH=/tmp/checkout/src PYTHONDONTWRITEBYTECODE=1 CORTEN_TEST_VM=1
-timeout 280 python3 -m pytest -p no:cacheprovider -q --junitxml=/run/out/results.xml $(cat arguments) >/run/out/log 2>&1
+timeout -s INT -k 20 280 python3 -m pytest -n 2 --dist loadfile --timeout 90 -p no:cacheprovider -q --junitxml=/run/out/results.xml $(cat arguments) >/run/out/log 2>&1
 echo $? >/run/out/status
 tail -n 5 /run/out/log
 cut -d' ' -f1 /proc/uptime >/run/out/ended

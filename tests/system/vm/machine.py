@@ -6,6 +6,7 @@ import io
 import subprocess
 import tarfile
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 from . import image
 
 LIMIT = 330  # seconds, from switching on to switching off
+BOOT_LIMIT = 60  # seconds until the guest's first line: a busy host can lose an emulated timer for good
+BOOTS = 2
+MARK = "guest is up"
 
 
 class DidNotRun(Exception):
@@ -78,12 +82,27 @@ def _boot(built: Path, console: Path, disks: list[str]) -> str:
         "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
         "-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}",
         "-kernel", str(built / "kernel"), "-initrd", str(built / "initrd"),
-        "-append", "console=ttyS0 quiet panic=-1 mitigations=off", *disks,
+        "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check", *disks,
     ]  # fmt: skip
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False).stderr
-    except subprocess.TimeoutExpired:
-        return f"not switched off after {LIMIT} s"
+    said = ""
+    for _ in range(BOOTS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        begin = time.monotonic()
+        try:
+            while time.monotonic() - begin < LIMIT:
+                try:
+                    return said + process.communicate(timeout=2)[1]
+                except subprocess.TimeoutExpired:
+                    late = time.monotonic() - begin > BOOT_LIMIT
+                    if late and MARK not in console.read_text(errors="replace"):
+                        break
+            said += f"not done after {time.monotonic() - begin:.0f} s; "
+            if MARK in console.read_text(errors="replace"):
+                break
+        finally:
+            process.kill()
+            process.communicate()
+    return said
 
 
 def _untar(data: bytes) -> dict[str, str]:
