@@ -37,7 +37,7 @@ class Denied(CortenError):
 
 
 class Unsupported(CortenError):
-    """This host (its kernel, its configuration or its tools) cannot do it; the message says what is missing."""
+    """This host (kernel, configuration or tools) cannot do it; the message says what is missing."""
 
 
 class Unavailable(CortenError):
