@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class Ingest:
     """A file under ingest/ that becomes a blob by `commit`; without it, leaving the context removes the
-    file."""
+    file. One that may be resumed keeps what was written when it is suspended instead."""
 
     def __init__(
         self,
@@ -30,6 +30,8 @@ class Ingest:
         size: int | None,
         algorithm: str,
         lease: Lease | None,
+        *,
+        resume: bool = False,
     ) -> None:
         if algorithm not in ("sha256", "sha512"):
             raise IntegrityError(f"unsupported digest algorithm {algorithm!r}: sha256 and sha512 are known")
@@ -43,12 +45,23 @@ class Ingest:
         self._algorithm = algorithm
         self._lease = lease
         self._hash = hashlib.new(algorithm, usedforsecurity=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fresh = 0 if resume else os.O_EXCL
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | fresh, 0o600)
+        if resume:
+            self._take_up()
 
     @property
     def digest(self) -> Digest:
         """The digest of what was written so far."""
         return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
+
+    def _take_up(self) -> None:
+        """Hashes again what an earlier attempt has written: nothing of it is trusted."""
+        if self._size is not None and os.fstat(self._fd).st_size > self._size:
+            os.ftruncate(self._fd, 0)
+        while piece := os.read(self._fd, 1 << 20):
+            self._hash.update(piece)
+            self.written += len(piece)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Appends `data`; IntegrityError as soon as it is more than the expected size, NoSpace."""
@@ -96,6 +109,10 @@ class Ingest:
         self._close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+
+    def suspend(self) -> None:
+        """Closes the file and keeps it for another attempt; harmless after `commit` and `abort`."""
+        self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:

@@ -7,6 +7,7 @@
       index.json                 the tagged images, for skopeo, umoci and others that read layouts
       blobs/<algorithm>/<hex>    fsynced before it gets its name
       ingest/<random>            what is being written; removed by `recover`
+      ingest/<digest>.partial    a download that broke off; kept for a week, resumed by the next one
 
 A blob that someone is about to use is pinned by a lease; `collect` removes only what nobody pins or reaches.
 """
@@ -18,6 +19,7 @@ import errno
 import os
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ from corten.oci.manifest import OCI_INDEX, Index
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 ALGORITHMS = ("sha256", "sha512")
+_PARTIAL = ".partial"
+_PARTIAL_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,16 @@ class ContentStore:
             algorithm = algorithm_of(expected)
         return Ingest(self._ingest / secrets.token_hex(12), self._place, expected, size, algorithm, lease)
 
+    def partial_path(self, expected: Digest) -> Path:
+        """The file that `resume` writes."""
+        return self._ingest / (expected.replace(":", "-", 1) + _PARTIAL)
+
+    def resume(self, expected: Digest, *, size: int) -> Ingest:
+        """Like `writer`, but goes on where an earlier one was suspended or killed: see `written`. One at a
+        time for each digest; blocks for as long as hashing what is there takes."""
+        path = self.partial_path(expected)
+        return Ingest(path, self._place, expected, size, algorithm_of(expected), None, resume=True)
+
     def add(self, data: bytes, *, expected: Digest | None = None, lease: Lease | None = None) -> BlobInfo:
         """Writes a small blob at once."""
         with self.writer(expected, size=len(data), lease=lease) as ingest:
@@ -218,11 +232,14 @@ class ContentStore:
         return msgspec.json.decode((self.root / "index.json").read_bytes(), type=Index)
 
     def recover(self) -> int:
-        """Removes what a killed engine left half-written; returns how many files. Call before anything is
-        written."""
+        """Removes what a killed engine left half-written (but for downloads that can be resumed); returns how
+        many files. Call before anything is written."""
         removed = 0
+        oldest = time.time() - _PARTIAL_SECONDS
         for leftover in self._ingest.iterdir():
             with contextlib.suppress(FileNotFoundError):
+                if leftover.suffix == _PARTIAL and leftover.stat().st_mtime > oldest:
+                    continue
                 leftover.unlink()
                 removed += 1
         for leftover in self.root.glob(".*.new"):

@@ -7,7 +7,8 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -17,11 +18,12 @@ from corten.image.model import Image, Progress, Report, silent
 from corten.image.settling import Settler
 from corten.image.tables import ImageRow, NameRow, Tables
 from corten.oci.descriptor import Descriptor
-from corten.oci.digest import algorithm_of, chain_ids
+from corten.oci.digest import algorithm_of, chain_ids, hex_of
 from corten.oci.image_config import ImageConfig, decode_config, encode_config, parse_time
 from corten.oci.manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
+    MAX_CONFIG_BYTES,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -34,7 +36,19 @@ from corten.oci.manifest import (
 )
 from corten.oci.reference import Reference
 from corten.snapshot import Layer, Snapshotter
+from corten.snapshot.growing import Growing
 from corten.snapshot.snapshotter import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """An image to be made: its manifest, its config (`data` as JSON), and the chain IDs of its layers."""
+
+    manifest: Descriptor
+    document: Manifest
+    data: bytes
+    config: ImageConfig
+    chain: tuple[str, ...]
 
 
 class Registrar:
@@ -117,8 +131,20 @@ class Registrar:
     ) -> Image:
         """Unpacks the image whose manifest, config and layer blobs are in the store (pinned by the caller's
         lease) and adds its row. IntegrityError when the config does not fit the layers."""
+        plan = self.plan(manifest)
+
+        def unpacking(layer: Descriptor, done: int, total: int) -> None:
+            if total:
+                report(Progress("Unpacking", hex_of(layer.digest)[:12], done, total))
+
+        with self.pin_chain(plan.chain):
+            self.unpack(plan, session, {}, unpacking)
+            return self.record(plan, parent=parent)
+
+    def plan(self, manifest: Descriptor) -> ImagePlan:
+        """What a manifest in the store says, checked for consistency. IntegrityError."""
         document = decode_manifest(self.content.read(manifest.digest))
-        data = self.content.read(document.config.digest)
+        data = self.content.read(document.config.digest, limit=MAX_CONFIG_BYTES)
         config = decode_config(data)
         diff_ids = config.diff_ids
         if len(diff_ids) != len(document.layers):
@@ -128,29 +154,43 @@ class Registrar:
             )
         if algorithm_of(document.config.digest) != "sha256":
             raise IntegrityError(f"image config {document.config.digest} is not named by a sha256 digest")
-        chain = chain_ids(diff_ids)
-        blobs = [str(self.content.path(layer.digest)) for layer in document.layers]
-        layers = [
-            Layer(chain_id, diff_id, blob, layer.digest)
-            for chain_id, diff_id, blob, layer in zip(chain, diff_ids, blobs, document.layers, strict=True)
-        ]
-        with self.pin_chain(chain):
-            session.prepare(
-                layers, lambda name, done, total: report(Progress("Unpacking", name[7:19], done, total))
-            )
-            size = sum(self.snapshotter.usage(chain_id).size for chain_id in chain)
-            row = ImageRow(
-                id=document.config.digest,
-                manifest=msgspec.json.encode(manifest),
-                layers=msgspec.json.encode(document.layers),
-                config=data,
-                chain=" ".join(chain),
-                size=size,
-                created=parse_time(config.created),
-                parent=parent,
-            )
-            self.tables.add_image(row)
-            stored = self.tables.image(row.id)
+        return ImagePlan(manifest, document, data, config, chain_ids(diff_ids))
+
+    def unpack(
+        self,
+        plan: ImagePlan,
+        session: Session,
+        growing: Mapping[str, Growing],
+        progress: Callable[[Descriptor, int, int], None],
+    ) -> None:
+        """Makes the image's layers mountable, from blobs in the store or those that are still `growing` (by
+        digest). `progress` is told of a layer's bytes, and (0, 0) when it is in place. The caller pins the
+        chain."""
+        named: dict[str, Descriptor] = {}
+        layers = []
+        for chain_id, diff_id, layer in zip(
+            plan.chain, plan.config.diff_ids, plan.document.layers, strict=True
+        ):
+            blob = str(self.content.path(layer.digest))
+            layers.append(Layer(chain_id, diff_id, blob, layer.digest, growing=growing.get(layer.digest)))
+            named[chain_id] = layer
+        session.prepare(layers, lambda name, done, total: progress(named[name], done, total))
+
+    def record(self, plan: ImagePlan, *, parent: str = "") -> Image:
+        """Adds the row of an image whose blobs and layers are all there."""
+        size = sum(self.snapshotter.usage(chain_id).size for chain_id in plan.chain)
+        row = ImageRow(
+            id=plan.document.config.digest,
+            manifest=msgspec.json.encode(plan.manifest),
+            layers=msgspec.json.encode(plan.document.layers),
+            config=plan.data,
+            chain=" ".join(plan.chain),
+            size=size,
+            created=parse_time(plan.config.created),
+            parent=parent,
+        )
+        self.tables.add_image(row)
+        stored = self.tables.image(row.id)
         self.settler.soon()
         assert stored is not None
         return self.image(stored)
@@ -182,6 +222,7 @@ class Registrar:
         freed = 0
         with self.lock:
             keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
+            keep |= self.tables.kept(int(time.time()))
             for chain_id in list(self.snapshotter.walk()):
                 if chain_id not in keep and self._chain_pins[chain_id] <= 0:
                     with contextlib.suppress(NotFound):
@@ -210,7 +251,7 @@ class Registrar:
                     pending += decode_index(self.content.read(descriptor.digest)).manifests
             except IntegrityError:
                 continue  # a damaged document keeps nothing alive but itself
-        return seen
+        return seen | self.tables.kept(int(time.time()))
 
     def write_index(self) -> None:
         """Brings index.json up to date with the tags, for skopeo and umoci."""

@@ -48,6 +48,7 @@ class Remover:
                     continue
                 self._prune_one(image, done)
             self._registrar.write_index()
+        self._tables.give_up_all()
         freed, chain_ids = self._registrar.collect()
         done += [Removed(deleted=chain_id) for chain_id in chain_ids]
         return Pruned(tuple(done), freed)

@@ -15,6 +15,7 @@ from corten.image.archive_writer import ArchiveWriter, ByteSink
 from corten.image.creation import Creator
 from corten.image.disk_usage import disk_usage
 from corten.image.history import history_of
+from corten.image.layer_pipeline import LayerTransfers
 from corten.image.loader import Loader
 from corten.image.model import (
     Commit,
@@ -57,6 +58,12 @@ class ImageStore:
         self._tables = Tables(connection)
         self._registrar = Registrar(self._tables, content, snapshotter)
         self._creator = Creator(self._registrar)
+        self.transfers = LayerTransfers(content)
+
+    @property
+    def registrar(self) -> Registrar:
+        """For what makes images in other ways: pull and push."""
+        return self._registrar
 
     def recover(self) -> None:
         """Call once at start: cleans up after a killed engine, rewrites index.json, collects garbage."""
@@ -188,6 +195,7 @@ class ImageStore:
 
     def close(self) -> None:
         """Gives up the store's own database connection and what it would do later."""
+        self.transfers.close()
         self._registrar.settler.close()
         self._tables.close()
 

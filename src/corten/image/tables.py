@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS image_digests (
     PRIMARY KEY (repository, digest)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS image_digests_image ON image_digests (image);
+CREATE TABLE IF NOT EXISTS image_kept (key TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 _DIGEST_COLUMNS = "repository, digest, image, target"
@@ -175,6 +176,29 @@ class Tables:
 
     def _images(self, sql: str, *values: object) -> list[ImageRow]:
         return [ImageRow(*row) for row in self._all(sql, *values)]  # type: ignore[arg-type]
+
+    # -- what a pull that broke off has verified
+
+    def keep(self, keys: Iterable[str], until: int) -> None:
+        """Keeps blobs and layers (digests, chain IDs) that no image needs yet; `until` in seconds since
+        1970."""
+        with self.transaction():
+            for key in keys:
+                self._all("INSERT OR REPLACE INTO image_kept VALUES (?,?)", key, until)
+
+    def give_up(self, keys: Iterable[str]) -> None:
+        """Ends that."""
+        with self.transaction():
+            for key in keys:
+                self._all("DELETE FROM image_kept WHERE key=?", key)
+
+    def give_up_all(self) -> None:
+        """Ends it for everything."""
+        self._all("DELETE FROM image_kept")
+
+    def kept(self, now: int) -> set[str]:
+        """What is still kept at `now`."""
+        return {str(row[0]) for row in self._all("SELECT key FROM image_kept WHERE until > ?", now)}
 
     # -- names
 

@@ -33,7 +33,10 @@ REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 
 MAX_MANIFEST_BYTES = 4 << 20
-"""What registries accept as a manifest, an index or a config at most."""
+"""What registries accept as a manifest or an index at most."""
+
+MAX_CONFIG_BYTES = 8 << 20
+"""What an image's config may have at most."""
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -56,6 +56,8 @@ class OverlaySession:
                 if layer.chain_id in futures:
                     self._finish(layer, futures[layer.chain_id].result(), layers[:position])
                     self._release(layer.chain_id)
+                    if progress is not None:
+                        progress(layer.chain_id, 0, 0)
                 elif layer.chain_id in others:
                     others[layer.chain_id].wait()
                     if not self._owner.contains(layer.chain_id):

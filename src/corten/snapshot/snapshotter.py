@@ -34,7 +34,8 @@ class Usage:
 
 
 Progress = Callable[[str, int, int], None]
-"""(chain or diff ID, bytes of the blob done, bytes of the blob in all); called from worker threads."""
+"""(chain ID or digest, bytes of the blob done, bytes of the blob in all), and (chain ID, 0, 0) when that
+layer is in its place; called from worker threads."""
 
 
 class Session(Protocol):
