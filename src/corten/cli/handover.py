@@ -4,7 +4,8 @@ process.
 Only pipes and sockets, and the null device. A container that holds the caller's terminal could read what is
 typed there, even after the command has ended. One that holds a file could open it anew through /proc/self/fd,
 to write to what was given to be read, to read what is to be appended to, or to change owner and mode. One
-that holds a directory could walk out of its root. So in place of these it gets a pipe, and this process copies.
+that holds a directory could walk out of its root. So in place of these it gets a pipe, and this process
+copies.
 """
 
 from __future__ import annotations
