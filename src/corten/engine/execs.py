@@ -234,6 +234,7 @@ class ExecService:
         launch = LaunchRequest(
             container_id=container.id,
             plan=plan,
+            joins=True,
             run_dir=self._core.paths.exec_run(container.id, process.id),
             stdio="fds" if stdio else "monitor" if client else "null",
             tty=tty,

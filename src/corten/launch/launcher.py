@@ -77,8 +77,9 @@ def _silence() -> None:
     os.close(null)
 
 
+SPARES = 2
 # After a start has come to its end, as long as the engine takes to tell of it; or if it does not end at all.
-REFILL_DELAY_MS = 2
+REFILL_DELAY_MS = 1
 REFILL_AT_LAST_MS = 50
 REHEARSALS = 10
 
@@ -88,8 +89,20 @@ class Spare:
 
     __slots__ = ("socket",)
 
-    def __init__(self, engine: socket, lock: int, executor: Executor, inherited: Sequence[int] = ()) -> None:
-        """`inherited`: descriptors of this process that are none of the monitor's."""
+    def __init__(
+        self,
+        engine: socket,
+        lock: int,
+        executor: Executor,
+        *,
+        namespaces: bool | None,
+        others: Sequence[Spare] = (),
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """`namespaces`: make them in advance; None: prepare nothing, for the request is there.
+
+        `others`, `inherited`: what this process has open that is none of the monitor's.
+        """
         self.socket, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         try:
             child = os.fork()
@@ -102,9 +115,11 @@ class Spare:
             try:
                 engine.close()
                 self.socket.close()
+                for spare in others:
+                    spare.socket.close()
                 for fd in inherited:
                     os.close(fd)
-                monitor_main(theirs, lock, executor)
+                monitor_main(theirs, lock, executor, namespaces)
                 status = 0
             finally:
                 os._exit(status)
@@ -124,21 +139,24 @@ class Spare:
 
 
 def serve(engine: socket, lock: int, executor: Executor) -> None:
-    """Give each request to a monitor; fork the next one when it is quiet: a start needs the processors."""
-    spare: Spare | None = None
+    """Give each request to a monitor; fork the next ones when it is quiet: a start needs the processors."""
+    spares: list[Spare] = []
+    namespaces = True
     starting: socket | None = None
     requests = poll()
     requests.register(engine, POLLIN)
     while True:
-        quiet = spare is None and _is_quiet(requests, engine, starting)
+        while len(spares) < SPARES and _is_quiet(requests, engine, starting):
+            if starting is not None:
+                starting.close()
+                starting = None
+            try:
+                spares.append(Spare(engine, lock, executor, namespaces=namespaces, others=spares))
+            except OSError:
+                break  # perhaps there is room for a process when the next request comes
         if starting is not None:
             starting.close()
             starting = None
-        if quiet:
-            try:
-                spare = Spare(engine, lock, executor)
-            except OSError:
-                pass  # perhaps there is room for a process when the next request comes
         try:
             payload, fds = packets.receive_packet(engine)
         except OSError:
@@ -155,15 +173,24 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
             gc.freeze()
             continue
         try:
-            try:
-                starting = (spare or Spare(engine, lock, executor, fds)).use(payload, fds)
-            except ConnectionError:
-                starting = Spare(engine, lock, executor, fds).use(payload, fds)
+            starting = _start(spares, payload, fds, (engine, lock, executor))
         except OSError as error:
             _refuse(fds, payload, error)
-        spare = None
         for fd in fds:
             os.close(fd)
+        if payload != packets.BIG:
+            # What comes next is most often like this one.
+            namespaces = not packets.decode(payload, fds)[1][-1]
+
+
+def _start(spares: list[Spare], payload: bytes, fds: list[int], own: tuple[socket, int, Executor]) -> socket:
+    """Give a request to the oldest spare that is alive, or to a new one."""
+    while spares:
+        try:
+            return spares.pop(0).use(payload, fds)
+        except ConnectionError:
+            pass
+    return Spare(*own, namespaces=None, inherited=fds).use(payload, fds)
 
 
 def _is_quiet(requests: Poll, engine: socket, starting: socket | None) -> bool:
@@ -190,7 +217,7 @@ def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:
     control.close()
 
 
-def monitor_main(requests: socket, lock: int, executor: Executor) -> None:
+def monitor_main(requests: socket, lock: int, executor: Executor, namespaces: bool | None) -> None:
     """The life of a monitor, from its fork to its exit."""
     os.setsid()
     rename(b"corten-monitor")
@@ -200,9 +227,12 @@ def monitor_main(requests: socket, lock: int, executor: Executor) -> None:
     if starter == 0:
         try:
             ours.close()
+            ahead = None
+            if namespaces is not None:
+                ahead = executor.prepare(os.getppid(), namespaces=namespaces)
             payload, fds = packets.receive_packet(requests)
             if payload:  # else: the launcher has ended, and nobody will ever ask
-                Starter(payload, fds, lock, theirs, executor).run()
+                Starter(payload, fds, lock, theirs, executor, ahead).run()
         finally:
             os._exit(0)
     requests.close()

@@ -101,4 +101,5 @@ SETTINGS = (
     "log_max_size",
     "log_max_file",
     "attachments",  # of (handle, flags, detach_keys), whose sockets are the last fds
+    "joins",  # into a running container: it has its namespaces already
 )

@@ -6,8 +6,8 @@ While its container idles it should have touched as little memory as can be: wha
 container is done by the `starter`, and what the end takes is not touched before.
 
 At the end, in this order: all output is in the log; exit.json is there; the engine is told; clients get the
-rest of their output and are closed; the cgroup is removed; the control connections close. Whoever wants to
-use the container's cgroup or run directory again waits for that last step.
+rest of their output and are closed; the cgroup is removed; the mounts are taken down; the control connections
+close. Whoever wants to use the container's cgroup, run directory or layer again waits for that last step.
 """
 
 from __future__ import annotations
@@ -106,10 +106,23 @@ class Monitor:
             own["console"] = fds[1]
             self._own_console(fds[1], is_served=is_served, has_input=has_input)
         self._pid = message[-1]
+        self._keep_mounts()
         if message[0] == messages.STARTED:
             self._started_ns = message[1]
             self._poller.watch(own["pidfd"], POLLIN, self._on_exit)
         return True
+
+    def _keep_mounts(self) -> None:
+        """Hold the container's mount namespace, so that its end is told of before its mounts are taken down.
+
+        That waits for RCU, and syncs the file system that the writable layer is on: 1 ms, or the disk's time.
+        """
+        if self._cleanup[1]:  # an exec is not the last one in there
+            return
+        try:
+            self._fds["mounts"] = os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            pass  # it has ended already
 
     def _own_console(self, master: int, is_served: bool, has_input: bool) -> None:
         self.console = master
@@ -220,6 +233,8 @@ class Monitor:
         while stdio.clients and poller.run_once(CLIENT_PATIENCE_MS):
             self._close_clients(only_done=True)
         self._close_clients(only_done=False)
+        if "mounts" in self._fds:
+            os.close(self._fds.pop("mounts"))
 
     def close(self) -> None:
         """Close what it still has open; a monitor's process just ends instead."""

@@ -48,6 +48,9 @@ class _Process:
 class _Executor:
     """Makes such processes; as children of this process, which plays starter and monitor in one."""
 
+    def prepare(self, origin: int, *, namespaces: bool) -> Any:
+        """There is nothing to prepare."""
+
     def spawn(self, plan: Any, **options: Any) -> _Process:
         process = _Process()
         process.pid = os.fork()
@@ -107,7 +110,7 @@ def _reap() -> None:
 def _play(directory: str) -> None:
     clients = ((0, 15, b"x"),)
     log = f"{directory}/log"
-    settings = ("rehearsal", directory, log, 0, False, True, True, False, 1 << 20, 2, clients)
+    settings = ("rehearsal", directory, log, 0, False, True, True, False, 1 << 20, 2, clients, False)
     plan = ({"clone_flags": 0, "cgroup": None, "joins": False}, (), (), ())
     payload = marshal.dumps((messages.LAUNCH, settings))
     engine, control = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     class Executor(Protocol):
         """`runtime.execute`, or what a test puts in its place."""
 
+        def prepare(self, origin: int, *, namespaces: bool) -> Any: ...
         def spawn(self, plan: Plan, **options: Any) -> Spawned: ...
         def cleanup(self, plan: Plan) -> None: ...
 
@@ -46,14 +47,22 @@ class Starter:
     """Carries out one LAUNCH request (`payload`, `fds`). `monitor`: the socket to the monitor."""
 
     def __init__(
-        self, payload: bytes, fds: list[int], lock: int, monitor: socket, executor: Executor
+        self,
+        payload: bytes,
+        fds: list[int],
+        lock: int,
+        monitor: socket,
+        executor: Executor,
+        ahead: Any = None,
     ) -> None:
+        """`ahead`: what `executor.prepare` has given."""
         _kind, values = packets.decode(payload, fds)
         self._settings: dict[str, Any] = dict(zip(messages.SETTINGS, values, strict=True))
         self._fds = fds
         self._lock = lock
         self._monitor = monitor
         self._executor = executor
+        self._ahead = ahead
         self._control = packets.connection(os.dup(fds[0]))
         self._directory = -1
         self._monitor_pid = os.getppid()
@@ -81,6 +90,7 @@ class Starter:
                 start_fd=self._start_fd,
                 on_created=self._on_created if self._start_fd is not None else None,
                 on_held=self._on_held,
+                ahead=self._ahead,
             )
         except Exception as error:
             failure = self._failed(error)

@@ -103,12 +103,13 @@ class Shared:
     """One clone. `run()` returns what to execute, (path, argv, environment), or None: then the child exits.
 
     `failed(errno)` is called in the child when that cannot be executed. Neither may end the process.
+    Both may be given later (`aim`): what this takes is then ready before.
     """
 
     def __init__(
         self,
-        run: Callable[[], tuple[bytes, list[bytes], list[bytes]] | None],
-        failed: Callable[[int], None],
+        run: Callable[[], tuple[bytes, list[bytes], list[bytes]] | None] | None = None,
+        failed: Callable[[int], None] | None = None,
     ) -> None:
         self._run = run
         self._failed = failed
@@ -118,6 +119,16 @@ class Shared:
         self._fail_callback = _Callback(self._fail)
         self._kept: tuple[object, ...] = ()
         self._within = False
+
+    def aim(
+        self,
+        run: Callable[[], tuple[bytes, list[bytes], list[bytes]] | None],
+        failed: Callable[[int], None],
+    ) -> Shared:
+        """Say what to do."""
+        self._run = run
+        self._failed = failed
+        return self
 
     def clone(self, flags: int) -> tuple[int, int]:
         """Clone with `flags` (32 bits: no CLONE_INTO_CGROUP); returns (pid, pidfd) when the child has
@@ -173,7 +184,7 @@ class Shared:
         self._within = True
         try:
             _forget_handlers()
-            command = self._run()
+            command = self._run() if self._run else None
             if command is not None:
                 self._prepare(*command)
         except BaseException:
@@ -201,7 +212,8 @@ class Shared:
 
     def _tell(self, number: int) -> None:
         try:
-            self._failed(number)
+            if self._failed:
+                self._failed(number)
         except BaseException:
             pass  # the parent sees the end of the channel, and the exit status
 

@@ -12,6 +12,7 @@ from corten.linux import vfork
 from corten.linux.namespace import CLONE_PARENT, clone3, setns
 from corten.runtime import execute_hooks
 from corten.runtime.cgroup import apply as cgroup
+from corten.runtime.execute_ahead import Ahead, prepare
 from corten.runtime.execute_child import (
     CONSOLE,
     CREATED,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from corten.runtime.operations import Plan
+
+__all__ = ["Spawned", "cleanup", "prepare", "reject", "spawn"]
 
 _MESSAGE = 1 << 16
 
@@ -136,6 +139,7 @@ def spawn(
     start_fd: int | None = None,
     on_created: Callable[[int, int], None] | None = None,
     on_held: Callable[[int, int], None] | None = None,
+    ahead: Ahead | None = None,
 ) -> Spawned:
     """Make the process that `plan` describes; returns when it has executed its command.
 
@@ -146,6 +150,7 @@ def spawn(
     file system is set up. Both may be called in the process itself, which shares this one's memory, but has
     copies of its descriptors, and may have left its directories. Raises StartError, CommandNotFound,
     CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
+    `ahead` is what `prepare` gave.
     """
     settings = plan.settings
     group = settings["cgroup"]
@@ -153,7 +158,7 @@ def spawn(
         cgroup.create(group)
     try:
         told = _Told(on_created, on_held) if start_fd is not None and on_held and not console else None
-        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd, told)
+        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd, told, ahead)
     except BaseException as error:
         cleanup(plan)
         if isinstance(error, OSError):
@@ -183,7 +188,12 @@ class _Told:
 
 
 def _clone(
-    plan: Plan, stdio: tuple[int, int, int], console: bool, start_fd: int, told: _Told | None
+    plan: Plan,
+    stdio: tuple[int, int, int],
+    console: bool,
+    start_fd: int,
+    told: _Told | None,
+    ahead: Ahead | None,
 ) -> Spawned:
     settings = plan.settings
     group = settings["cgroup"]
@@ -193,9 +203,10 @@ def _clone(
     shielded: list[int] = []
     try:
         if not console:
-            stdio, shielded = shield(stdio)
+            stdio, shielded = shield(stdio, -1 if ahead is None else ahead.null)
         if group is not None:
             entry = cgroup.open_entry(group)
+        flags = settings["clone_flags"] if ahead is None else ahead.take(plan)
         preparation.enter()
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
         unified = -1 if entry is None else entry[1]
@@ -203,13 +214,13 @@ def _clone(
             if told is not None:
                 told.shared = True
                 child.on_created, child.on_held = told.created, told.held
-            pid, pidfd = vfork.Shared(
-                lambda: set_up(child, plan, entry), lambda number: report_exec(child, number)
-            ).clone(settings["clone_flags"])
+            shared = (ahead.shared if ahead else None) or vfork.Shared()
+            shared.aim(lambda: set_up(child, plan, entry), lambda number: report_exec(child, number))
+            pid, pidfd = shared.clone(flags)
         elif "joined_first" in settings:
             pid, pidfd = _clone_inside(settings["joined_first"], child, plan, entry)
         else:
-            pid, pidfd = clone3(settings["clone_flags"], cgroup=unified)
+            pid, pidfd = clone3(flags, cgroup=unified)
         if pid == 0:
             os.close(ours.fileno())
             run(child, plan, entry)

@@ -9,17 +9,22 @@ from __future__ import annotations
 import os
 import stat
 
-from corten.linux import mount as m
 from corten.linux.openat2 import O_PATH, RESOLVE_IN_ROOT, openat2
+from corten.runtime.execute_ahead import open_null
 
 _NULL = os.makedev(1, 3)
 
 
-def shield(stdio: tuple[int, int, int]) -> tuple[tuple[int, int, int], list[int]]:
-    """The parent's part: (the three descriptors, what was opened for them and is to be closed)."""
+def shield(stdio: tuple[int, int, int], null: int = -1) -> tuple[tuple[int, int, int], list[int]]:
+    """The parent's part: (the three descriptors, what was opened for them and is to be closed).
+
+    `null`: as `execute_ahead.open_null` gave it, if somebody has called it.
+    """
     if not any(map(_is_null, stdio)):
         return stdio, []
-    null = _open_null()
+    if null >= 0:
+        return _replace(stdio, null), []
+    null = open_null()
     return (stdio, []) if null < 0 else (_replace(stdio, null), [null])
 
 
@@ -44,19 +49,3 @@ def _replace(stdio: tuple[int, int, int], null: int) -> tuple[int, int, int]:
 def _is_null(fd: int) -> bool:
     found = os.fstat(fd)
     return found.st_rdev == _NULL and stat.S_ISCHR(found.st_mode)
-
-
-def _open_null() -> int:
-    """The null device on a read-only mount that no namespace shows; -1 for a caller who may not mount.
-
-    (Whose containers are an ordinary user's: the host's null device is not theirs to change.)
-    """
-    try:
-        tree = m.open_tree(m.AT_FDCWD, b"/dev/null", m.OPEN_TREE_CLONE)
-    except PermissionError:
-        return -1
-    try:
-        m.mount_setattr(tree, attr_set=m.MOUNT_ATTR_RDONLY)
-        return os.open(b"/proc/self/fd/%d" % tree, os.O_RDWR | os.O_CLOEXEC)
-    finally:
-        os.close(tree)
