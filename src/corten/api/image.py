@@ -9,8 +9,40 @@ from msgspec import UNSET, UnsetType
 
 from corten.api.container import ContainerConfig
 from corten.api.message import Message
+from corten.oci.descriptor import Descriptor
+from corten.oci.platform import Platform
 
 _field = msgspec.field
+
+
+class ManifestSize(Message, kw_only=True):
+    """Bytes: of the blobs that are here, and of everything."""
+
+    content: int = 0
+    total: int = 0
+
+
+class UnpackedSize(Message, kw_only=True):
+    unpacked: int = 0
+
+
+class ManifestImageData(Message, kw_only=True):
+    """What a manifest of the kind "image" is for."""
+
+    platform: Platform
+    containers: list[str] = []
+    size: UnpackedSize = _field(default_factory=UnpackedSize)
+
+
+class ManifestSummary(Message, kw_only=True):
+    """A manifest of an image: one for every platform. `available`: all its blobs are here."""
+
+    id: str = _field(name="ID")
+    descriptor: Descriptor
+    available: bool = False
+    size: ManifestSize = _field(default_factory=ManifestSize)
+    kind: str = "image"
+    image_data: ManifestImageData | UnsetType = UNSET
 
 
 class ImageSummary(Message, kw_only=True):
@@ -26,6 +58,8 @@ class ImageSummary(Message, kw_only=True):
     virtual_size: int | UnsetType = UNSET
     labels: dict[str, str] | None = None
     containers: int = -1
+    descriptor: Descriptor | UnsetType = UNSET
+    manifests: list[ManifestSummary] | UnsetType = UNSET
 
 
 class RootFS(Message, kw_only=True):
@@ -63,7 +97,8 @@ class ImageInspect(Message, kw_only=True):
     graph_driver: ImageGraphDriver = _field(default_factory=ImageGraphDriver)
     root_fs: RootFS = _field(name="RootFS", default_factory=RootFS)
     metadata: ImageMetadata = _field(default_factory=ImageMetadata)
-    descriptor: dict[str, Any] | UnsetType = UNSET
+    descriptor: Descriptor | UnsetType = UNSET
+    manifests: list[ManifestSummary] | UnsetType = UNSET
 
 
 class ImageHistoryItem(Message, kw_only=True):
@@ -118,3 +153,10 @@ class SearchResult(msgspec.Struct, kw_only=True):
     star_count: int = 0
     is_official: bool = False
     is_automated: bool = False
+
+
+class DistributionInspect(Message, kw_only=True):
+    """GET /distribution/{name}/json: what a registry has under a name."""
+
+    descriptor: Descriptor
+    platforms: list[Platform] = []

@@ -60,9 +60,6 @@ routes.post("/build/prune")(_unsupported("Corten has no build cache to prune yet
 routes.post("/build/cancel")(_unsupported(_BUILD))
 routes.post("/session")(_unsupported(_BUILD))
 routes.post("/grpc")(_unsupported(_BUILD))
-routes.get("/distribution/{name*}/json")(
-    _unsupported("cannot ask a registry about an image: Corten does not speak to registries yet")
-)
 
 _NETWORKS = "user-defined networks are not there yet: use bridge, host, none or container:<name>"
 routes.post("/networks/create")(_unsupported(f"cannot create the network: {_NETWORKS}"))

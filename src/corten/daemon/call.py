@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import platform
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,9 +12,11 @@ import msgspec
 from aiohttp import web
 
 from corten.api.image import ErrorDetail, ProgressLine
-from corten.api.message import convert, decode, encode
-from corten.api.system import API_VERSION, AuthConfig, ErrorMessage
+from corten.api.message import decode, encode
+from corten.api.system import API_VERSION, ErrorMessage
+from corten.engine.registry_access import Access
 from corten.errors import CortenError, InvalidArgument, status_of
+from corten.oci.platform import Platform
 from corten.version import __version__
 
 if TYPE_CHECKING:
@@ -148,16 +149,24 @@ class Call:
         """The body in pieces."""
         return self.http.content.iter_chunked(PIECE)
 
-    def registry_auth(self) -> AuthConfig | None:
-        """The credentials of header X-Registry-Auth, or None; a broken one counts as none."""
-        header = self.http.headers.get("X-Registry-Auth", "")
-        if not header:
-            return None
+    def access(self) -> Access:
+        """Who the client is to registries (X-Registry-Auth), and whether certificates matter: tlsVerify, which
+        only Corten's own clients and podman's send."""
+        return Access(
+            auth=self.http.headers.get("X-Registry-Auth", "").strip(),
+            insecure=not self.flag("tlsVerify", True),
+        )
+
+    def platform(self) -> str:
+        """The query's platform as os/architecture/variant; newer clients send it as a JSON object."""
+        text = self.text("platform").strip()
+        if not text.startswith("{"):
+            return text
         try:
-            text = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
-            return convert(msgspec.json.decode(text), AuthConfig)
-        except (ValueError, CortenError):
-            return None
+            chosen = msgspec.json.decode(text, type=Platform)
+        except msgspec.MsgspecError as error:
+            raise InvalidArgument(f"invalid platform: {error}") from error
+        return str(chosen.normalized())
 
     # -- the answer ---------------------------------------------------------------------------------------
 
@@ -205,6 +214,7 @@ class Call:
 
     async def send_lines(self, objects: AsyncIterator[Any]) -> web.StreamResponse:
         """Streams `objects` as JSON lines; an error after the first becomes the last line, as in Docker."""
+        self.ends_with_client()
         first = await anext(objects, None)
         response = await self.open_stream("application/json")
         try:

@@ -8,14 +8,15 @@ from aiohttp import ClientError, ClientSession, web
 
 from corten.daemon.call import PIECE, Call
 from corten.daemon.routing import Routes
-from corten.errors import InvalidArgument, Unavailable, Unsupported
+from corten.errors import InvalidArgument, Unavailable
 
 routes = Routes()
 
 
 @routes.post("/images/load")
 async def load(call: Call) -> web.StreamResponse:
-    return await call.send_lines(call.engine.images.load(call.upload(), quiet=call.flag("quiet")))
+    loading = call.engine.images.load(call.upload(), quiet=call.flag("quiet"), platform=call.platform())
+    return await call.send_lines(loading)
 
 
 @routes.get("/images/get")
@@ -36,12 +37,14 @@ async def create(call: Call) -> web.StreamResponse:
     """Import a root file system (`fromSrc`), or pull (`fromImage`)."""
     name, source = call.text("fromImage"), call.text("fromSrc")
     if name:
-        tag = call.text("tag")
-        separator = "@" if ":" in tag else ":"
-        raise Unsupported(
-            f"cannot pull {name}{separator + tag if tag else ''}: Corten does not pull from registries yet; "
-            "bring the image by `load` or `import`, or make one by `corten image bootstrap`"
+        pulling = call.engine.images.registry.pull(
+            name,
+            call.text("tag"),
+            platform=call.platform(),
+            all_platforms=call.flag("allPlatforms"),
+            access=call.access(),
         )
+        return await call.send_lines(pulling)
     if not source:
         raise InvalidArgument("one of fromSrc and fromImage is needed")
     repository, tag = call.repository()
@@ -51,7 +54,7 @@ async def create(call: Call) -> web.StreamResponse:
         tag=tag,
         message=call.text("message"),
         changes=call.many("changes"),
-        platform=call.text("platform"),
+        platform=call.platform(),
     )
     return await call.send_lines(progress)
 
@@ -73,4 +76,7 @@ async def _download(url: str) -> AsyncIterator[bytes]:
 
 @routes.post("/images/{name*}/push")
 async def push(call: Call) -> web.StreamResponse:
-    raise Unsupported(f"cannot push {call['name']}: Corten does not push to registries yet; use `save`")
+    pushing = call.engine.images.registry.push(
+        call["name"], call.text("tag"), platform=call.platform(), access=call.access()
+    )
+    return await call.send_lines(pushing)

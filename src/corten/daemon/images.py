@@ -1,4 +1,4 @@
-"""/images: list, inspect, history, tag, remove, prune, search."""
+"""/images: list, inspect, history, tag, remove, prune, search; /distribution: what a registry has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from aiohttp import web
 from corten.api.image import ImageDeleteItem, ImagesPruned
 from corten.daemon.call import Call
 from corten.daemon.routing import Routes
-from corten.errors import Unsupported
 
 routes = Routes()
 
@@ -19,6 +18,7 @@ async def list_(call: Call) -> web.StreamResponse:
         filters=call.filters(),
         digests=call.flag("digests"),
         shared_size=call.flag("shared-size"),
+        manifests=call.flag("manifests"),
     )
     if call.version < (1, 44):
         for summary in found:
@@ -28,7 +28,7 @@ async def list_(call: Call) -> web.StreamResponse:
 
 @routes.get("/images/{name*}/json")
 async def inspect(call: Call) -> web.StreamResponse:
-    found = await call.engine.images.inspect(call["name"])
+    found = await call.engine.images.inspect(call["name"], manifests=call.flag("manifests"))
     if call.version < (1, 44):
         found.virtual_size = found.size
     return call.json(found)
@@ -66,6 +66,12 @@ async def prune(call: Call) -> web.StreamResponse:
 
 @routes.get("/images/search")
 async def search(call: Call) -> web.StreamResponse:
-    raise Unsupported(
-        f"cannot search for {call.text('term') or 'images'}: Corten does not speak to registries yet"
+    found = await call.engine.images.registry.search(
+        call.text("term"), limit=call.number("limit") or 0, filters=call.filters(), access=call.access()
     )
+    return call.json(found)
+
+
+@routes.get("/distribution/{name*}/json")
+async def distribution(call: Call) -> web.StreamResponse:
+    return call.json(await call.engine.images.registry.distribution(call["name"], access=call.access()))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from corten.api.system import AuthConfig
+from corten.api.system import AuthConfig, ErrorMessage
 from corten.daemon.call import STANDARD_HEADERS, Call
 from corten.daemon.routing import Routes
-from corten.errors import Unsupported
+from corten.errors import Denied
 
 routes = Routes()
 
@@ -53,6 +53,8 @@ async def df(call: Call) -> web.StreamResponse:
 @routes.post("/auth")
 async def auth(call: Call) -> web.StreamResponse:
     request = await call.body(AuthConfig)
-    raise Unsupported(
-        f"cannot log in to {request.serveraddress or 'a registry'}: Corten does not speak to registries yet"
-    )
+    try:
+        return call.json(await call.engine.images.registry.login(request))
+    except Denied as error:
+        # 403 would mean a registry that knows who asks, and refuses.
+        return call.json(ErrorMessage(message=error.message), status=401)

@@ -9,6 +9,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from corten.api.container import ContainerConfig, Healthcheck
 from corten.api.image import (
     ImageDeleteItem,
@@ -19,6 +21,9 @@ from corten.api.image import (
     RootFS,
 )
 from corten.engine.core import Core
+from corten.engine.image_manifests import describe
+from corten.engine.progress_line import progress_line
+from corten.engine.registry import RegistryService
 from corten.engine.results import Filters, Pruned
 from corten.engine.timestamp import rfc3339
 from corten.image.bootstrap import bootstrap
@@ -34,6 +39,7 @@ class ImageService:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.registry = RegistryService(core)
 
     async def list(
         self,
@@ -42,6 +48,7 @@ class ImageService:
         filters: Filters | None = None,
         digests: bool = False,
         shared_size: bool = False,
+        manifests: bool = False,
     ) -> builtins.list[ImageSummary]:
         """Filters: before, since, dangling, label, reference, until."""
         images = await asyncio.to_thread(self._core.images.list, filters, all=all)
@@ -49,7 +56,12 @@ class ImageService:
         if shared_size:
             usage = await asyncio.to_thread(self._core.images.disk_usage)
             shared = {item.image.id: item.shared for item in usage.images}
-        return [self._summary(image, shared.get(image.id, -1)) for image in images]
+        summaries = [self._summary(image, shared.get(image.id, -1)) for image in images]
+        if manifests:
+            for image, summary in zip(images, summaries, strict=True):
+                described = await asyncio.to_thread(describe, self._core.images, image)
+                summary.descriptor, summary.manifests = described.target, builtins.list(described.manifests)
+        return summaries
 
     def _summary(self, image: Image, shared: int = -1, containers: int = -1) -> ImageSummary:
         return ImageSummary(
@@ -64,10 +76,15 @@ class ImageService:
             containers=containers,
         )
 
-    async def inspect(self, ref: str) -> ImageInspect:
+    async def inspect(self, ref: str, *, manifests: bool = False) -> ImageInspect:
+        """`manifests`: one for every platform that the name stands for."""
         image = self._core.images.resolve(ref)
         config = image.config
+        described = await asyncio.to_thread(describe, self._core.images, image, ref) if manifests else None
         return ImageInspect(
+            descriptor=described.target if described is not None else image.manifest,
+            manifests=builtins.list(described.manifests) if described is not None else UNSET,
+            variant=config.variant or UNSET,
             id=image.id,
             repo_tags=list(image.repo_tags),
             repo_digests=list(image.repo_digests),
@@ -128,13 +145,16 @@ class ImageService:
         return Pruned(tuple(item.deleted or item.untagged for item in pruned.removed), pruned.reclaimed)
 
     async def load(
-        self, stream: AsyncIterator[bytes], *, quiet: bool = False
+        self, stream: AsyncIterator[bytes], *, quiet: bool = False, platform: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
         """Docker's progress objects ({"stream": "Loaded image: ...\\n"}); errors are raised."""
+        chosen = Platform.parse(platform) if platform else None
         work = _Work(stream)
-        async for progress in work.run(lambda read, report: self._core.images.load(read, report=report)):
+        async for progress in work.run(
+            lambda read, report: self._core.images.load(read, platform=chosen, report=report)
+        ):
             if not quiet:
-                yield _progress(progress)
+                yield progress_line(progress)
         for loaded in work.result:
             self._core.events.publish(
                 "image", "load", loaded.id, {"name": next(iter(loaded.names), loaded.id)}
@@ -195,7 +215,7 @@ class ImageService:
                 report=report,
             )
         ):
-            yield _progress(progress)
+            yield progress_line(progress)
         loaded = work.result
         name = next(iter(loaded.names), loaded.id)
         self._core.events.publish("image", "import", loaded.id, {"name": name})
@@ -207,7 +227,7 @@ class ImageService:
         async for progress in work.run(
             lambda read, report: bootstrap(self._core.images, what, name=tag, report=report)
         ):
-            yield _progress(progress)
+            yield progress_line(progress)
         loaded = work.result
         name = next(iter(loaded.names), loaded.id)
         self._core.events.publish("image", "import", loaded.id, {"name": name})
@@ -283,15 +303,6 @@ class _Work:
         except Exception:
             ours.shutdown(socket.SHUT_WR)
             raise
-
-
-def _progress(progress: Progress) -> dict[str, Any]:
-    result: dict[str, Any] = {"status": progress.status}
-    if progress.id:
-        result["id"] = progress.id
-    if progress.total:
-        result["progressDetail"] = {"current": progress.current, "total": progress.total}
-    return result
 
 
 def container_config(run: ImageRunConfig) -> ContainerConfig:

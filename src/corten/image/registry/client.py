@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 from urllib.parse import quote, urljoin
 
@@ -301,6 +301,10 @@ class RegistryClient:
         return await self._pages(
             self._origin, "/v2/_catalog?n=1000", "repositories", what, ("registry:catalog:*",)
         )
+
+    async def get(self, target: str, *, what: str, accept: Collection[int] = (200,)) -> Answer:
+        """An answer outside the distribution-spec (`/v1/search`); `target` is a path or a URL."""
+        return await self._origin.call("GET", target, what=what, accept=accept)
 
     async def ping(self) -> None:
         """Raises unless a registry answers and lets us in."""
