@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from corten.api.container import ContainerConfig
+from corten.api.host_config import HostConfig
 from corten.engine.record import Container, Definition, StateRecord
 from corten.engine.state import Status, check_transition
 from corten.engine.store import execute
@@ -17,6 +19,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HEX = re.compile(r"[0-9a-f]+")
 
 _encode = msgspec.json.Encoder().encode
+_USUAL = (ContainerConfig(), HostConfig())
 _decode_definition = msgspec.json.Decoder(Definition).decode
 _decode_state = msgspec.json.Decoder(StateRecord).decode
 
@@ -107,7 +110,7 @@ class Catalog:
                 container.id,
                 container.name,
                 container.created,
-                _encode(container.definition),
+                _encode_definition(container.definition),
                 _encode(container.state),
             ),
         )
@@ -143,7 +146,7 @@ class Catalog:
         execute(
             self._connection,
             "UPDATE containers SET config = ? WHERE id = ?",
-            (_encode(container.definition), container.id),
+            (_encode_definition(container.definition), container.id),
         )
 
     def rename(self, container: Container, name: str) -> None:
@@ -166,3 +169,15 @@ class Catalog:
             for container in self._by_id.values()
             if any(mount.type == "volume" and mount.name == name for mount in container.definition.mounts)
         ]
+
+
+def _encode_definition(definition: Definition) -> bytes:
+    """Only what differs from the defaults: a row of a few hundred bytes stays on one page of the database."""
+    parts = {name: getattr(definition, name) for name in definition.__struct_fields__}
+    for name, usual in zip(("config", "host_config"), _USUAL, strict=True):
+        parts[name] = {
+            key: value
+            for field, key in zip(usual.__struct_fields__, usual.__struct_encode_fields__, strict=True)
+            if (value := getattr(parts[name], field)) != getattr(usual, field)
+        }
+    return _encode(parts)

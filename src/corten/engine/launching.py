@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corten.engine.core import Core
-from corten.engine.disk import disk_error
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
 from corten.engine.spec.validate import log_limits
 from corten.errors import Conflict, CortenError, NotFound
 from corten.launch.client import LaunchRequest, Monitor
-from corten.network.files import hostname_file, hosts_file, resolv_conf
+from corten.network.files import host_mark, hostname_file, hosts_file, resolv_conf
 from corten.network.model import EndpointSettings
 from corten.network.ports import bindings_of, publish_all
 from corten.runtime.cgroup.compile import compile_cgroup
 from corten.runtime.plan import Overlay, Plan, compile_plan
 
 if TYPE_CHECKING:
+    from corten.api.host_config import HostConfig
     from corten.oci.runtime_spec import Spec
 
 _ABANDON_SECONDS = 5.0
@@ -34,6 +34,8 @@ class Launching:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lowers: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._resolv: dict[tuple[object, ...], str] = {}
+        self._resolv_mark: object = None
 
     def spec(self, container: Container) -> Spec:
         """The container's runtime specification, for surroundings as they are now."""
@@ -74,10 +76,6 @@ class Launching:
         return monitor
 
     def _plan(self, container: Container, directory: Path, *, hold: bool) -> Plan:
-        try:
-            self._write_files(container, directory)
-        except OSError as error:
-            raise disk_error(error, f"prepare the files of container {container.name}") from error
         spec = self.spec(container)
         container.spec = spec
         return compile_plan(
@@ -112,7 +110,6 @@ class Launching:
     async def _send(self, container: Container, *, hold: bool) -> Monitor:
         core, config = self._core, container.config
         stdio = container.stdio
-        container.stdio = None
         size, files = log_limits(container.host_config)
         request = LaunchRequest(
             container_id=container.id,
@@ -121,6 +118,7 @@ class Launching:
             if stdio or container.host_config.log_config.type == "none"
             else log_path(core, container),
             stdio="fds" if stdio else "monitor",
+            files=self._files(container, core.paths.container(container.id)),
             tty=config.tty,
             open_stdin=config.open_stdin,
             stdin_once=config.stdin_once,
@@ -129,6 +127,7 @@ class Launching:
             log_max_file=files,
             attachments=tuple(client.attachment for client in container.pending),
         )
+        container.stdio = None
         fds = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else ()
         try:
             return await core.launcher.launch(request, fds)
@@ -164,32 +163,40 @@ class Launching:
             self._lowers[chain] = found
         return found
 
-    def _write_files(self, container: Container, directory: Path) -> None:
-        """resolv.conf, hostname and hosts, unless another container's are used."""
+    def _files(self, container: Container, directory: Path) -> tuple[tuple[str, bytes], ...]:
+        """hostname, resolv.conf and hosts, unless another container's are used."""
         host = container.host_config
         if host.network_mode.startswith("container:"):
-            return
+            return ()
         hostname = hostname_of(container, self._core.host_name)
-        _write(directory / "hostname", hostname_file(hostname))
-        _write(
-            directory / "resolv.conf",
-            resolv_conf(
+        texts = {
+            "hostname": hostname_file(hostname),
+            "resolv.conf": self._resolv_conf(host),
+            "hosts": hosts_file(
+                hostname=hostname,
+                domainname=container.config.domainname,
+                extra_hosts=host.extra_hosts,
+                gateway=self._core.network.host_gateway if host.extra_hosts else "",
+            ),
+        }
+        return tuple((f"{directory}/{name}", text.encode()) for name, text in texts.items())
+
+    def _resolv_conf(self, host: HostConfig) -> str:
+        mark = host_mark()
+        key = (host.network_mode == "host", *map(tuple, (host.dns, host.dns_search, host.dns_options)))
+        if self._resolv_mark != mark:
+            self._resolv.clear()
+            self._resolv_mark = mark
+        found = self._resolv.get(key)
+        if found is None:
+            found = self._resolv[key] = resolv_conf(
                 dns=host.dns,
                 search=host.dns_search,
                 options=host.dns_options,
                 host_network=host.network_mode == "host",
                 forwarder=self._core.network.forwarder,
-            ),
-        )
-        _write(
-            directory / "hosts",
-            hosts_file(
-                hostname=hostname,
-                domainname=container.config.domainname,
-                extra_hosts=host.extra_hosts,
-                gateway=self._core.network.host_gateway,
-            ),
-        )
+            )
+        return found
 
     def _surroundings(self, container: Container) -> Surroundings:
         core, host = self._core, container.host_config

@@ -51,6 +51,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     and no fds the container's terminal is handed out by `Monitor.take_console()`. "null": /dev/null.
     `open_stdin`: keep stdin open (docker's -i), otherwise it is empty. `stdin_once`: the first client's
     half-close (or end) closes stdin (never a terminal).
+    `files`: path and content of what is to be written before.
     `joins`: it goes into a running container.
     `hold`: stop before exec until `Monitor.start()`; the plan must have been compiled with it.
     `log_max_size`: bytes (0: never rotate); `log_max_file`: how many files to keep.
@@ -68,6 +69,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     log_max_size: int = 0
     log_max_file: int = 1
     attachments: tuple[Attachment, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
     joins: bool = False
 
     def settings(self) -> tuple[Any, ...]:
@@ -86,6 +88,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
             tuple(
                 (handle, client.flags(), client.detach_keys) for handle, client in enumerate(self.attachments)
             ),
+            self.files,
             self.joins,
         )
 

@@ -101,5 +101,6 @@ SETTINGS = (
     "log_max_size",
     "log_max_file",
     "attachments",  # of (handle, flags, detach_keys), whose sockets are the last fds
+    "files",  # (path, content) of what the process's mounts need
     "joins",  # into a running container: it has its namespaces already
 )

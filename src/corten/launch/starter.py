@@ -8,11 +8,12 @@ monitor in one message; its pages end with it. On a second processor its work ov
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
 
-from corten.errors import CommandNotExecutable, CommandNotFound, CortenError
+from corten.errors import CommandNotExecutable, CommandNotFound, CortenError, NoSpace, StartError
 from corten.launch import messages, packets
 from corten.launch.log_format import open_log
 from corten.launch.state_files import write_exit, write_state
@@ -79,6 +80,7 @@ class Starter:
             self._open_run_dir()
             os.close(self._lock)
             self._make_stdio()
+            self._write_files()
             plan = self._receive_plan()
             if plan is None:
                 return
@@ -161,6 +163,19 @@ class Starter:
         listener.bind(f"/proc/self/fd/{self._directory}/monitor.sock")
         listener.listen(16)
         self._resources += [("directory", self._directory), ("listener", listener.detach())]
+
+    def _write_files(self) -> None:
+        for path, content in self._settings["files"]:
+            try:
+                # In place: a container may have bound it already.
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+                try:
+                    os.write(fd, content)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StartError
+                raise kind(f"cannot write {path} for the container: {error.strerror}") from error
 
     def _client_fds(self) -> int:
         """How many of the request's descriptors are the process's stdio."""

@@ -109,7 +109,12 @@ def clear_ambient() -> None:
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
 
 
+_last: list[int] = []  # read once: a kernel does not change
+
+
 def last_capability() -> int:
     """The highest capability that this kernel has."""
-    with open("/proc/sys/kernel/cap_last_cap") as file:  # noqa: PTH123 - pathlib is not for the launcher
-        return int(file.read())
+    if not _last:
+        with open("/proc/sys/kernel/cap_last_cap") as file:  # noqa: PTH123 - pathlib is not for the launcher
+            _last.append(int(file.read()))
+    return _last[0]

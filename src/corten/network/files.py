@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def host_resolv_conf(usual: Path = _USUAL, systemd: Path = _SYSTEMD) -> Path:
     if servers and all(server.startswith("127.0.0.5") for server in servers) and systemd.exists():
         return systemd
     return usual
+
+
+def host_mark() -> tuple[object, ...]:
+    """Changes when what `resolv_conf` reads has changed."""
+    marks: list[object] = []
+    for path in (_USUAL, _SYSTEMD):
+        try:
+            found = os.stat(path)
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_ino, found.st_mtime_ns, found.st_size))
+    return tuple(marks)
 
 
 def _read(path: Path) -> str:

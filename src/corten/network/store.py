@@ -38,10 +38,12 @@ class NetworkStore:
         """`private_addresses`: every container is alone in its network, so that addresses need no lease."""
         self._connection = connection
         self._private = private_addresses
+        self._networks: NetworkList | None = None  # as in the table: only this engine changes it
         connection.executescript(_TABLES)
 
     def put_network(self, network: Network) -> None:
         """Adds a network, or replaces the one with its id."""
+        self._networks = None
         self._connection.execute(
             "INSERT INTO networks VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
             (network.id, network.name, msgspec.json.encode(network)),
@@ -49,8 +51,10 @@ class NetworkStore:
 
     def networks(self) -> NetworkList:
         """All networks, in the order in which they were made."""
-        rows = self._connection.execute("SELECT data FROM networks ORDER BY rowid")
-        return [msgspec.json.decode(data, type=Network) for (data,) in rows]
+        if self._networks is None:
+            rows = self._connection.execute("SELECT data FROM networks ORDER BY rowid")
+            self._networks = [msgspec.json.decode(data, type=Network) for (data,) in rows]
+        return list(self._networks)
 
     def network(self, name_or_id: str) -> Network:
         """By name, id or unique prefix of an id; NotFound, or Conflict when a prefix fits several."""

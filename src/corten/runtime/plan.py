@@ -15,6 +15,7 @@ from corten.runtime.plan_process import compile_finish, compile_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from corten.runtime.operations import Operation
@@ -57,7 +58,7 @@ class Draft:
         self.gid_map = ""
         self.uid = 0
         self.gid = 0
-        self.setgroups = _setgroups_allowed()
+        self.setgroups = _once("setgroups", _setgroups_allowed)
         self.may_share = True
         self.opens_in_parent = False
         self.binds_devices = False
@@ -197,6 +198,16 @@ def compile_exec(
     compile_identity(draft, process)
     compile_finish(draft, process, spec, init=False, preserve_fds=preserve_fds)
     return draft.finish()
+
+
+_own: dict[str, bool] = {}
+
+
+def _once(name: str, ask: Callable[[], bool]) -> bool:
+    """What a process that compiles plans asks of itself: its user namespace does not change any more."""
+    if name not in _own:
+        _own[name] = ask()
+    return _own[name]
 
 
 def _setgroups_allowed(process: int | str = "self") -> bool:
@@ -368,7 +379,7 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
     options = [b"upperdir=" + os.fsencode(root.upper), b"workdir=" + os.fsencode(root.work)]
     if root.volatile:
         options.append(b"volatile")
-    if draft.uid_map or _in_user_namespace():
+    if draft.uid_map or _once("user namespace", _in_user_namespace):
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
     draft.add("mount_overlay", tuple(os.fsencode(path) for path in root.lowers), tuple(options), mountpoint)

@@ -13,6 +13,7 @@ import os
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import syscall_table
+from corten.linux.syscall import MACHINE
 from corten.oci.runtime_spec import Seccomp, Syscall, SyscallArg, encode
 from corten.runtime import seccomp_bpf as bpf
 
@@ -57,6 +58,8 @@ else:  # without `hashlib`, which loads OpenSSL
     except ImportError:  # before Python 3.12
         from _sha256 import sha256
 _memory: dict[bytes, bytes] = {}
+# The very objects that come again and again (they are frozen): not even the hash has to be worked out.
+_objects: dict[int, tuple[Seccomp, str, bytes]] = {}
 
 
 def compile_filter(seccomp: Seccomp, *, cache: str | None = None, machine: str | None = None) -> bytes:
@@ -65,9 +68,14 @@ def compile_filter(seccomp: Seccomp, *, cache: str | None = None, machine: str |
     Kept in memory and, where `cache` names a directory, on disk, by the hash of what it was made from.
     Raises InvalidArgument for what the specification does not know, Unsupported for an unknown machine.
     """
-    machine = machine or os.uname().machine
+    machine = machine or MACHINE
+    if (found := _objects.get(id(seccomp))) and found[0] is seccomp and found[1] == machine:
+        return found[2]
     key = sha256(b"\0".join((_VERSION, machine.encode(), encode(seccomp)))).digest()
     if key in _memory:
+        if len(_objects) >= 64:
+            _objects.clear()
+        _objects[id(seccomp)] = (seccomp, machine, _memory[key])
         return _memory[key]
     path = f"{cache}/{key.hex()}.bpf" if cache else None
     program = _read(path) if path else b""

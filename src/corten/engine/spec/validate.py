@@ -137,7 +137,7 @@ def _check_memory(limits: Resources) -> list[str]:
 
 
 def _check_cpu(limits: Resources) -> None:
-    cpus = os.cpu_count() or 1
+    cpus = (os.cpu_count() or 1) if limits.nano_cpus or limits.cpuset_cpus else 0
     if limits.nano_cpus:
         if limits.cpu_period:
             raise InvalidArgument("Conflicting options: Nano CPUs and CPU Period cannot both be set")
