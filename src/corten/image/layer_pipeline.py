@@ -190,6 +190,7 @@ class LayerTransfers:
         waiting: list[bytes] = []
         size = 0
         writing: asyncio.Future[None] | None = None
+        broken: Unavailable | None = None
         try:
             async for piece in pieces:
                 waiting.append(piece)
@@ -200,16 +201,18 @@ class LayerTransfers:
                         self._advance(transfer, ingest.written)
                     writing = asyncio.ensure_future(self._in_thread(_write, ingest, waiting))
                     waiting, size = [], 0
-            if writing is not None:
-                await writing
-            writing = None
-            if waiting:
-                await self._in_thread(_write, ingest, waiting)
-            self._advance(transfer, ingest.written)
+        except Unavailable as error:
+            broken = error  # what came is kept
         finally:
             if writing is not None:
                 await asyncio.wait({writing})
             await pieces.aclose()  # type: ignore[attr-defined]
+        if writing is not None:
+            await writing
+        await self._in_thread(_write, ingest, waiting)
+        self._advance(transfer, ingest.written)
+        if broken is not None:
+            raise broken
 
     def _advance(self, transfer: _Transfer, written: int) -> None:
         transfer.written = written

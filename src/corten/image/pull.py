@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from corten.content import Lease
-from corten.errors import CortenError, NotFound, Unavailable, Unsupported
+from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound, Unavailable, Unsupported
 from corten.image.layer_pipeline import DigestMismatch, Share, short
 from corten.image.model import Image, Progress, Report, silent
 from corten.image.pull_manifest import Found, ManifestFinder, is_artifact
@@ -103,7 +103,12 @@ class _Puller:
         try:
             with self._content.lease() as lease:
                 finder = ManifestFinder(
-                    self._content, self._client, reference, self._platform or self._store.platform, lease
+                    self._content,
+                    self._client,
+                    reference,
+                    self._platform or self._store.platform,
+                    lease,
+                    known=self._row() is not None,
                 )
                 found = await finder.find(explicit=self._platform is not None, all_platforms=self._all)
                 document = decode_manifest(self._content.read(found.manifest.digest))
@@ -144,15 +149,16 @@ class _Puller:
 
     def _known(self, target: Descriptor) -> str:
         """The ID of the image that the reference means already, when it is the same."""
-        tables, reference = self._registrar.tables, self._reference
-        row = (
-            tables.digest(reference.repository, reference.digest)
-            if reference.digest is not None
-            else tables.tag(reference.repository, reference.tag or "latest")
-        )
+        row = self._row()
         if row is None or msgspec.json.decode(row.target, type=Descriptor).digest != target.digest:
             return ""
         return row.image
+
+    def _row(self) -> NameRow | None:
+        tables, reference = self._registrar.tables, self._reference
+        if reference.digest is not None:
+            return tables.digest(reference.repository, reference.digest)
+        return tables.tag(reference.repository, reference.tag or "latest")
 
     # -- an artifact
 
@@ -240,6 +246,8 @@ class _Puller:
             if downloading.done():
                 downloading.result()
             await asyncio.wait({unpacking})  # which does not cancel it: a thread cannot be
+            if isinstance(unpacking.exception(), ArchiveError | IntegrityError):
+                await downloading  # what cannot be read has most often another digest, which says more
             unpacking.result()
         finally:
             downloading.cancel()

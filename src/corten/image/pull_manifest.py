@@ -16,7 +16,6 @@ from corten.oci.manifest import (
     CONFIG_TYPES,
     INDEX_TYPES,
     MANIFEST_TYPES,
-    MAX_MANIFEST_BYTES,
     Manifest,
     decode_index,
     decode_manifest,
@@ -46,7 +45,8 @@ def is_artifact(manifest: Manifest) -> bool:
 
 
 class ManifestFinder:
-    """Finds and stores the manifests of one reference, under the lease of its pull."""
+    """Finds and stores the manifests of one reference, under the lease of its pull. `known` says that the
+    name is there already, and may mean the same."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class ManifestFinder:
         reference: Reference,
         platform: Platform,
         lease: Lease,
+        *,
+        known: bool,
     ) -> None:
+        self._known = known
         self._content = content
         self._client = client
         self._reference = reference
@@ -79,10 +82,11 @@ class ManifestFinder:
         if reference.digest is not None:
             return await self._get(reference.digest)
         assert reference.tag is not None
-        told = await self._client.manifest_descriptor(reference.path, reference.tag)
-        if told is not None and told.size <= MAX_MANIFEST_BYTES and self._content.contains(told.digest):
+        if self._known:
             # A look costs nothing of docker.io's limit; a manifest that is here is not asked for again.
-            return self._stored(told.digest)
+            told = await self._client.manifest_descriptor(reference.path, reference.tag)
+            if told is not None and self._content.contains(told.digest):
+                return self._stored(told.digest)
         return await self._get(reference.tag)
 
     async def _choose(

@@ -63,6 +63,8 @@ def explain(
     reason = _WORDS.get(code, "")
     if text and text.lower() not in reason.lower():
         reason = f"{text} ({reason})" if reason else text
+    if not reason and status in (401, 403):
+        reason = _WORDS["UNAUTHORIZED" if status == 401 else "DENIED"]
     if not reason:
         reason = f"the registry answered with HTTP status {status}"
     message = f"cannot {what}: {host}: {reason}"

@@ -160,16 +160,20 @@ class RegistryClient:
         return await self._first(fetch)
 
     async def manifest_descriptor(self, repository: str, reference: str) -> Descriptor | None:
-        """What HEAD says of a manifest (of the registry itself, not of a mirror); None when there is none."""
-        answer = await self._origin.call(
-            "HEAD",
-            _manifest_path(repository, reference),
-            what=f"look up {self._name(repository, reference)}",
-            scopes=(_pull_scope(repository),),
-            headers={"Accept": ACCEPT},
-            accept=(200, 404),
-        )
-        if answer.status == 404:
+        """What HEAD says of a manifest; None when there is none."""
+
+        async def look(transport: Transport) -> Answer:
+            return await transport.call(
+                "HEAD",
+                _manifest_path(repository, reference),
+                what=f"look up {self._name(repository, reference)}",
+                scopes=(_pull_scope(repository),),
+                headers={"Accept": ACCEPT},
+            )
+
+        try:
+            answer = await self._first(look)
+        except NotFound:
             return None
         digest = answer.headers.get("Docker-Content-Digest", "")
         length = answer.headers.get("Content-Length", "")

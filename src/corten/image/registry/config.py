@@ -37,12 +37,18 @@ class HostConfig:
 
 
 class RegistryConfig:
-    """Which servers stand behind a registry's name, and how to talk to them."""
+    """Which servers stand behind a registry's name, and how to talk to them. With `loopback`, registries of
+    this machine need no valid certificate and may speak http, as for Docker."""
 
     def __init__(
-        self, hosts: Mapping[str, HostConfig] | None = None, certs_dirs: tuple[Path, ...] = ()
+        self,
+        hosts: Mapping[str, HostConfig] | None = None,
+        certs_dirs: tuple[Path, ...] = (),
+        *,
+        loopback: bool = True,
     ) -> None:
         self.hosts = dict(hosts or {})
+        self.loopback = loopback
         self.certs_dirs = certs_dirs
 
     @classmethod
@@ -60,16 +66,19 @@ class RegistryConfig:
         host = self.hosts.get(domain, HostConfig())
         mirrors = tuple(self._mirror(url, insecure) for url in host.mirrors)
         name = _HUB_HOST if domain == _HUB else domain
-        lax = insecure or host.insecure or is_loopback(name)
+        lax = insecure or host.insecure or self._is_lax(name)
         return (*mirrors, Endpoint(domain, f"https://{name}", insecure=lax, fallback=lax))
 
     def _mirror(self, url: str, insecure: bool) -> Endpoint:
         parts = urlsplit(url)
-        lax = insecure or self.hosts.get(parts.netloc, HostConfig()).insecure or is_loopback(parts.netloc)
+        lax = insecure or self.hosts.get(parts.netloc, HostConfig()).insecure or self._is_lax(parts.netloc)
         plain = parts.scheme == "http"
         return Endpoint(
             parts.netloc, url.rstrip("/"), insecure=lax or plain, fallback=lax and not plain, mirror=True
         )
+
+    def _is_lax(self, host: str) -> bool:
+        return self.loopback and is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:

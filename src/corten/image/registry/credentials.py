@@ -218,7 +218,7 @@ def _credential(entry: dict[str, Any]) -> Credential | None:
     username, password = text("username"), text("password")
     if encoded := text("auth"):
         try:
-            username, _, password = base64.b64decode(encoded).decode().partition(":")
+            username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (ValueError, binascii.Error) as error:
             raise InvalidArgument("cannot read a registry's credentials: `auth` is not base64") from error
         password = password.rstrip("\0")
