@@ -6,28 +6,51 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from corten.snapshot.lookup import find_below
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a directory looks like. `mode` without the type's bits; `xattrs` without overlay's own."""
+
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+PLAIN = Model()
+"""Where there is none below: root's, 0755 and the beginning of time (deterministic)."""
+
+
+def model_of(path: bytes, lowers: Sequence[str]) -> Model:
+    """The topmost directory `path` in `lowers` (topmost first), or PLAIN."""
+    found = find_below(path, [os.fsencode(lower) for lower in lowers])
+    if found is None:
+        return PLAIN
+    status = os.lstat(found)
+    if not stat.S_ISDIR(status.st_mode):
+        return PLAIN
+    xattrs = tuple(
+        (os.fsencode(name), os.getxattr(found, name, follow_symlinks=False))
+        for name in sorted(os.listxattr(found, follow_symlinks=False))
+        if not name.startswith(("trusted.overlay.", "user.overlay."))
+    )
+    return Model(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, xattrs)
+
+
 def complete(root: str, implied: Sequence[bytes], lowers: Sequence[str]) -> None:
-    """Gives each of the `implied` directories beneath `root` the owner, mode, xattrs and time of the
-    topmost one below it (`lowers`, topmost first); without one, root's, 0755 and the beginning of time
-    (deterministic)."""
+    """Gives each of the `implied` directories beneath `root` what its model in `lowers` (topmost first)
+    has."""
     top = os.fsencode(root)
-    below = [os.fsencode(lower) for lower in lowers]
     for path in sorted(implied, reverse=True):  # children first: their changes touch their parents' times
         target = os.path.join(top, path) if path else top
-        model = find_below(path, below)
-        if model is None or not stat.S_ISDIR(os.lstat(model).st_mode):
-            os.chown(target, 0, 0)
-            os.chmod(target, 0o755)
-            os.utime(target, ns=(0, 0))
-            continue
-        status = os.lstat(model)
-        os.chown(target, status.st_uid, status.st_gid)
-        os.chmod(target, stat.S_IMODE(status.st_mode))
-        for name in os.listxattr(model, follow_symlinks=False):
-            if not name.startswith(("trusted.overlay.", "user.overlay.")):
-                os.setxattr(target, name, os.getxattr(model, name, follow_symlinks=False))
-        os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        model = model_of(path, lowers)
+        os.chown(target, model.uid, model.gid)
+        os.chmod(target, model.mode)
+        for name, value in model.xattrs:
+            os.setxattr(target, name, value)
+        os.utime(target, ns=(model.mtime_ns, model.mtime_ns))
