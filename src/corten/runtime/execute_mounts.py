@@ -272,7 +272,11 @@ def mask(child: Child, paths: tuple[bytes, ...]) -> None:
             continue
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             if empty < 0:
+                # Clones are made of it once it is attached: before Linux 6.15 a detached mount has none.
                 empty = _empty_directory()
+                m.move_mount(empty, fd)
+                os.close(fd)
+                continue
             tree = m.open_tree(empty, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
         else:
             if null < 0:

@@ -12,7 +12,9 @@ from . import image, machine
 SUITES = {
     "tests/contract/test_cgroup.py": 40,
     "tests/system/confinement": 20,
-    "tests/system/runtime": 5,
+    "tests/system/runtime/test_isolation.py": 15,
+    "tests/system/runtime/test_mounts.py": 5,
+    "tests/system/runtime/test_spawn.py": 5,
     "tests/system/engine/test_limits.py": 1,
 }
 pytestmark = [
