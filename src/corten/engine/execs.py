@@ -32,7 +32,7 @@ from corten.errors import (
 from corten.launch.client import AttachHandle, ExitStatus, LaunchRequest, Monitor
 from corten.launch.client import Attachment as ClientSocket
 from corten.oci.runtime_spec import ConsoleSize, Process, User
-from corten.runtime.plan import compile_exec
+from corten.runtime.plan import Plan, compile_exec
 
 if TYPE_CHECKING:
     from corten.oci.runtime_spec import Spec
@@ -210,16 +210,7 @@ class ExecService:
         mux: bool | None = None,
     ) -> AttachHandle | None:
         container, request = process.container, process.request
-        size = console_size or (tuple(request.console_size) if len(request.console_size) == 2 else None)
-        spec = container.spec or self._launching.spec(container)
-        container.spec = spec
         tty = request.tty
-        plan = compile_exec(
-            self._process(container, request, spec, size if tty else None),
-            container_pid=container.state.pid,
-            spec=spec,
-            cgroup=self._launching.cgroup_plan(spec),
-        )
         client = None
         if fd is not None:
             client = ClientSocket(
@@ -233,7 +224,6 @@ class ExecService:
             )
         launch = LaunchRequest(
             container_id=container.id,
-            plan=plan,
             joins=True,
             run_dir=self._core.paths.exec_run(container.id, process.id),
             stdio="fds" if stdio else "monitor" if client else "null",
@@ -244,7 +234,14 @@ class ExecService:
         )
         fds = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else ()
         try:
+            # As with a container: the monitor gets ready while the plan is worked out.
             monitor = await self._core.launcher.launch(launch, fds)
+            try:
+                plan = self._plan(process, console_size)
+            except BaseException:
+                await monitor.withdraw()
+                raise
+            monitor.give(plan)
             await monitor.start()
         except BaseException as error:
             self._ended(process, _failure_code(error))
@@ -253,6 +250,20 @@ class ExecService:
         process.supervisor = asyncio.get_running_loop().create_task(self._supervise(process, monitor))
         self._publish(process, f"exec_start: {' '.join(request.cmd)}")
         return monitor.attachments[0] if client else None
+
+    def _plan(self, process: Exec, console_size: tuple[int, int] | None) -> Plan:
+        container, request = process.container, process.request
+        size = console_size or (tuple(request.console_size) if len(request.console_size) == 2 else None)
+        spec = container.spec or self._launching.spec(container)
+        container.spec = spec
+        if container.cgroup is None or container.cgroup[0] is not spec:
+            container.cgroup = (spec, self._launching.cgroup_plan(spec))
+        return compile_exec(
+            self._process(container, request, spec, size if request.tty else None),
+            container_pid=container.state.pid,
+            spec=spec,
+            cgroup=container.cgroup[1],
+        )
 
     def _process(
         self, container: Container, request: ExecCreate, spec: Spec, size: tuple[int, ...] | None

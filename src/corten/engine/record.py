@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -113,6 +113,7 @@ class Container:
 
     __slots__ = (
         "backoff",
+        "cgroup",
         "created",
         "definition",
         "ended",
@@ -155,6 +156,8 @@ class Container:
         self.execs: dict[str, None] = {}
         # The specification that runs, as long as this engine knows it: execs take their limits from it.
         self.spec: Spec | None = None
+        # The cgroup that execs join, as a plan, for `spec`.
+        self.cgroup: tuple[Spec, Any] | None = None
         # The last pause before a restart, in seconds.
         self.backoff = 0.0
         # Whether a removal is under way: a second one is told so.

@@ -31,7 +31,8 @@ Why this is safe, and what is done so that it is:
   something. `clone` sees that the child never left Python, and ends this process at once: no code runs on
   what may be broken. The out-of-memory killer spares tasks in vfork.
 - **Tracing.** The memory's dumpable flag is shared. No process of the container may look at the child before
-  it has executed: it is alone in a new pid namespace (`runtime.plan`). A change of its user makes the memory
+  it has executed: it is alone in a new pid namespace, or (an exec) neither is dumpable and nobody in there
+  has CAP_SYS_PTRACE (`runtime.plan`). A change of its user makes the memory
   not dumpable; the parent's flag is put back.
 - **Time namespaces** change the vDSO's page, which is memory: the kernel forbids it, `runtime.plan` forks.
 - **Architectures.** Contexts are libc's on x86_64 and aarch64 (8192 bytes are more than either's

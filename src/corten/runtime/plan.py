@@ -197,6 +197,11 @@ def compile_exec(
     draft.add("install_stdio")
     compile_identity(draft, process)
     compile_finish(draft, process, spec, init=False, preserve_fds=preserve_fds)
+    # It is not dumpable until it executes, so nobody in there may look at it, unless with CAP_SYS_PTRACE.
+    caps = spec.process.capabilities if spec.process else None
+    traces = caps is None or "CAP_SYS_PTRACE" in (*(caps.bounding or ()), *(caps.effective or ()))
+    alone = draft.may_share and not traces and "user" not in namespaces and "time" not in namespaces
+    draft.settings["shares"] = alone
     return draft.finish()
 
 
