@@ -49,6 +49,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Images",
         (
             ("images", "images", "List images"),
+            ("pull", "pull", "Download an image from a registry"),
+            ("push", "push", "Upload an image to a registry"),
             ("image", "", "Manage images (bootstrap makes one without internet)"),
             ("load", "load", "Load images from an archive"),
             ("save", "save", "Save images to an archive"),
@@ -56,6 +58,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("tag", "tag", "Give an image another name"),
             ("rmi", "rmi", "Remove images"),
             ("history", "history", "Show the layers of an image and how they were made"),
+        ),
+    ),
+    (
+        "Registries",
+        (
+            ("login", "login", "Log in to a registry"),
+            ("logout", "logout", "Log out from a registry"),
+            ("search", "search", "Search a registry for images"),
+            ("copy", "copy", "Copy images between registries, archives and layouts"),
+            ("manifest", "", "Look at manifests, and make lists of several platforms"),
         ),
     ),
     (
@@ -116,9 +128,18 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("load", "load", "Load images from an archive"),
         ("ls", "images", "List images"),
         ("prune", "image_prune", "Remove images that nothing uses"),
+        ("pull", "pull", "Download an image from a registry"),
+        ("push", "push", "Upload an image to a registry"),
         ("rm", "rmi", "Remove images"),
         ("save", "save", "Save images to an archive"),
         ("tag", "tag", "Give an image another name"),
+    ),
+    "manifest": (
+        ("annotate", "manifest_annotate", "Say which platform a manifest of a list is for"),
+        ("create", "manifest_create", "Make a list of manifests, to be pushed"),
+        ("inspect", "manifest_inspect", "Show a manifest or list, of a registry or of this host's lists"),
+        ("push", "manifest_push", "Upload a list of manifests"),
+        ("rm", "manifest_rm", "Remove lists of manifests from this host"),
     ),
     "volume": (
         ("create", "volume_create", "Create a volume"),

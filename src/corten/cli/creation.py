@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+
 from corten.cli.session import warn_all
 from corten.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from corten.cli.options import Arguments
     from corten.cli.session import Session
     from corten.client.jsontext import Json
 
 
 def create(
-    session: Session, arguments: Arguments, body: dict[str, Json], headers: dict[str, str] | None = None
+    session: Session,
+    arguments: Arguments,
+    body: dict[str, Json],
+    headers: dict[str, str] | None = None,
+    again: Callable[[], dict[str, str]] | None = None,
 ) -> str:
-    """The id of the new container; prints the engine's warnings and writes the --cidfile."""
+    """The id of the new container; prints the engine's warnings and writes the --cidfile. Pulls the image as
+    `--pull` says; `again` gives the headers for the request after that."""
     query = {}
     if name := arguments.text("name"):
         query["name"] = name
@@ -24,12 +33,16 @@ def create(
     cidfile = arguments.text("cidfile")
     if cidfile:
         _check_cidfile(cidfile)
+    when = arguments.text("pull", "missing")
+    if when != "missing":
+        _pull(session, arguments, body, when)
     try:
-        answer = session.transport.request(
-            "POST", "/containers/create", query=query, json=body, headers=headers
-        ).json()
-    except NotFound as error:
-        raise _missing(session, str(body["Image"]), error) from error
+        answer = _post(session, query, body, headers)
+    except NotFound:
+        if when != "missing" or _exists(session, body):
+            raise
+        _pull(session, arguments, body, when)
+        answer = _post(session, query, body, again() if again is not None else headers)
     warn_all(answer)
     container: str = answer["Id"]
     if cidfile:
@@ -47,17 +60,29 @@ def _check_cidfile(path: str) -> None:
         )
 
 
-def _missing(session: Session, image: str, error: NotFound) -> NotFound:
-    """Nothing to run: says how to get the image. Another thing that is missing keeps its own sentence."""
-    if session.transport.request("GET", f"/images/{image}/json", check=False).status != 404:
-        return error
-    name = image.rpartition("/")[2].partition(":")[0].partition("@")[0]
-    if name in ("busybox", "debian"):
-        return NotFound(
-            f"unable to find image {image!r} locally: make it by 'corten image bootstrap {name}',"
-            " or bring it by 'corten load -i FILE'"
-        )
-    return NotFound(
-        f"unable to find image {image!r} locally: bring it by 'corten load -i FILE',"
-        " or make a base image by 'corten image bootstrap busybox' (or debian)"
-    )
+def _post(
+    session: Session, query: dict[str, str], body: dict[str, Json], headers: dict[str, str] | None
+) -> Json:
+    return session.transport.request(
+        "POST", "/containers/create", query=query, json=body, headers=headers
+    ).json()
+
+
+def _exists(session: Session, body: dict[str, Json]) -> bool:
+    """Whether it was something else than the image that is missing."""
+    return session.transport.request("GET", f"/images/{body['Image']}/json", check=False).status != 404
+
+
+def _pull(session: Session, arguments: Arguments, body: dict[str, Json], when: str) -> None:
+    """Does what `--pull` says: always, missing or never."""
+    from corten.cli import registry_request
+
+    image, quiet = str(body["Image"]), arguments.on("quiet")
+    registry_request.policy(when)
+    query = registry_request.query_of(arguments)
+    if when == "always":
+        registry_request.pull(session, registry_request.with_tag(image), query, None if quiet else sys.stderr)
+    elif when == "missing":
+        registry_request.pull_missing(session, image, query, quiet)
+    elif not registry_request.exists(session, image):
+        raise NotFound(f"unable to find image {image!r} locally, and --pull never forbids to pull it")

@@ -164,6 +164,10 @@ class AsyncTransport:
         while self._idle:
             self._idle.pop().close()
 
+    async def aside(self, function: Callable[[str], str], argument: str) -> str:
+        """Calls a function that may take its time, in a thread."""
+        return await asyncio.to_thread(function, argument)
+
     def _release(self, connection: socket.socket, keep: bool) -> None:
         if keep:
             self._idle.append(connection)

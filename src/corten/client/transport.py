@@ -246,6 +246,10 @@ class Transport:
             self._idle.append(self._connect())
         return True
 
+    def aside(self, function: Callable[[str], str], argument: str) -> str:
+        """Calls a function that may take its time: here at once, in a thread by the asynchronous twin."""
+        return function(argument)
+
     def _release(self, connection: Socket, keep: bool) -> None:
         if keep:
             self._idle.append(connection)

@@ -150,8 +150,8 @@ class Call:
         return self.http.content.iter_chunked(PIECE)
 
     def access(self) -> Access:
-        """Who the client is to registries (X-Registry-Auth), and whether certificates matter: tlsVerify, which
-        only Corten's own clients and podman's send."""
+        """Who the client is to registries (X-Registry-Auth), and whether certificates matter: tlsVerify is
+        podman's, and Corten's own clients send it."""
         return Access(
             auth=self.http.headers.get("X-Registry-Auth", "").strip(),
             insecure=not self.flag("tlsVerify", True),

@@ -54,7 +54,7 @@ async def df(call: Call) -> web.StreamResponse:
 async def auth(call: Call) -> web.StreamResponse:
     request = await call.body(AuthConfig)
     try:
-        return call.json(await call.engine.images.registry.login(request))
+        return call.json(await call.engine.images.registry.login(request, access=call.access()))
     except Denied as error:
         # 403 would mean a registry that knows who asks, and refuses.
         return call.json(ErrorMessage(message=error.message), status=401)

@@ -111,14 +111,14 @@ class RegistryService:
         attributes = {"name": reference.familiar_name}
         self._core.events.publish("image", action, reference.familiar, attributes)
 
-    async def login(self, request: AuthConfig) -> AuthResult:
+    async def login(self, request: AuthConfig, *, access: Access = ANYBODY) -> AuthResult:
         """Asks the registry whether it knows these credentials. Denied when it does not."""
         credential = credential_of(request)
         domain = domain_of(request.serveraddress)
         if credential is None:
             raise InvalidArgument(f"cannot log in to {domain}: a user name and a password are needed")
         async with Registries() as registries:
-            token = await registries.client(domain, auth=credential).login()
+            token = await registries.client(domain, auth=credential, insecure=access.insecure).login()
         return AuthResult(status="Login Succeeded", identity_token=token)
 
     async def search(

@@ -6,6 +6,8 @@ from corten.cli.container_options import CONTAINER_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from corten.cli.options import Arguments
     from corten.cli.session import Session
     from corten.client.jsontext import Json
@@ -50,15 +52,28 @@ def run(session: Session, arguments: Arguments) -> int:
             handover = handover_module.offer(session.transport.address, interactive)
     if handover is not None:
         body["OpenStdin"] = body["StdinOnce"] = interactive
+
+        def offer_again() -> dict[str, str]:
+            """A request that failed has used its descriptors up: the next one takes others."""
+            nonlocal handover
+            if handover is not None:
+                handover.close()
+            handover = handover_module.offer(session.transport.address, interactive)
+            return {handover_module.HEADER: handover.token} if handover is not None else {}
+
         try:
-            container = _create(session, arguments, body, {handover_module.HEADER: handover.token})
+            headers = {handover_module.HEADER: handover.token}
+            container = _create(session, arguments, body, headers, offer_again)
             from corten.cli import foreground
+
+            assert handover is not None
 
             return foreground.run_handed_over(
                 session, container, handover, removed=True, proxy=arguments.on("sig-proxy", True)
             )
         finally:
-            handover.close()
+            if handover is not None:
+                handover.close()
     return _run_attached(session, arguments, body, detach, tty, interactive, wanted)
 
 
@@ -76,11 +91,15 @@ def _check(arguments: Arguments, detach: bool, tty: bool, interactive: bool, wan
 
 
 def _create(
-    session: Session, arguments: Arguments, body: dict[str, Json], headers: dict[str, str] | None = None
+    session: Session,
+    arguments: Arguments,
+    body: dict[str, Json],
+    headers: dict[str, str] | None = None,
+    again: Callable[[], dict[str, str]] | None = None,
 ) -> str:
     from corten.cli import creation
 
-    return creation.create(session, arguments, body, headers)
+    return creation.create(session, arguments, body, headers, again)
 
 
 def _run_attached(

@@ -1,18 +1,22 @@
 # Generated from corten/client/aio by scripts/generate_sync_client: change it there.
-"""Images: load, save, import, bootstrap, names."""
+"""Images: pull, push, load, save, import, bootstrap, names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from corten.api.image import (
+    DistributionInspect,
     ImageDeleteItem,
     ImageHistoryItem,
     ImageInspect,
     ImagesPruned,
     ImageSummary,
+    SearchResult,
 )
 from corten.api.message import decode
+from corten.api.system import AuthResult
+from corten.client import credentials
 from corten.client.results import Progress
 from corten.client.sync.query import filters as encode_filters
 from corten.client.transport import Response, Transport
@@ -46,6 +50,98 @@ class Images:
         """Its layers, the newest first."""
         answer = self._transport.request("GET", f"/images/{name}/history")
         return decode(answer.read(), list[ImageHistoryItem])
+
+    def pull(
+        self,
+        name: str,
+        *,
+        platform: str = "",
+        all_tags: bool = False,
+        all_platforms: bool = False,
+        tls_verify: bool = True,
+        report: Report | None = None,
+    ) -> str:
+        """Pulls an image from its registry, with the credentials of `login` (or of `docker login`); returns
+        its digest, with `all_tags` that of the last tag."""
+        repository, tag = credentials.split(name)
+        query = {"fromImage": repository}
+        if not all_tags:
+            query["tag"] = tag or "latest"
+        if platform:
+            query["platform"] = platform
+        if all_platforms:
+            query["allPlatforms"] = "1"
+        answer = self._transport.request(
+            "POST", "/images/create", query=_verified(query, tls_verify), headers=self._who(name)
+        )
+        said = _follow(answer, report)
+        return [line for line in said.splitlines() if line.startswith("Digest: ")][-1].removeprefix(
+            "Digest: "
+        )
+
+    def push(
+        self,
+        name: str,
+        *,
+        platform: str = "",
+        all_tags: bool = False,
+        tls_verify: bool = True,
+        report: Report | None = None,
+    ) -> str:
+        """Pushes an image to the registry that its name begins with; returns the digest it has there."""
+        repository, tag = credentials.split(name)
+        query = {} if all_tags else {"tag": tag or "latest"}
+        if platform:
+            query["platform"] = platform
+        answer = self._transport.request(
+            "POST",
+            f"/images/{repository}/push",
+            query=_verified(query, tls_verify),
+            headers=self._who(name),
+        )
+        said = _follow(answer, report)
+        return [line for line in said.splitlines() if ": digest: " in line][-1].split()[2]
+
+    def login(
+        self,
+        username: str,
+        password: str,
+        registry: str = "docker.io",
+        *,
+        store: bool = True,
+        tls_verify: bool = True,
+    ) -> None:
+        """Asks a registry whether it knows these credentials (Denied), and keeps them for pulls and pushes:
+        in Docker's config.json or its credential helper."""
+        account = {"username": username, "password": password, "serveraddress": registry}
+        answer = self._transport.request("POST", "/auth", query=_verified({}, tls_verify), json=account)
+        token = decode(answer.read(), AuthResult).identity_token
+        if store:
+            credentials.store(registry, username, password, token)
+
+    def logout(self, registry: str = "docker.io") -> bool:
+        """Forgets what `login` kept; False when there was nothing."""
+        return credentials.erase(registry)
+
+    def search(
+        self,
+        term: str,
+        *,
+        limit: int = 25,
+        filters: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> Sequence[SearchResult]:
+        """Repositories by name; `term` may begin with a registry, as in localhost:5000/app."""
+        query = {"term": term, "limit": str(limit), **encode_filters(filters)}
+        answer = self._transport.request("GET", "/images/search", query=query, headers=self._who(term))
+        return decode(answer.read(), list[SearchResult])
+
+    def distribution(self, name: str) -> DistributionInspect:
+        """What the registry has under a name: its descriptor and platforms; nothing is pulled."""
+        answer = self._transport.request("GET", f"/distribution/{name}/json", headers=self._who(name))
+        return decode(answer.read(), DistributionInspect)
+
+    def _who(self, name: str) -> dict[str, str]:
+        return {credentials.HEADER: self._transport.aside(credentials.header_for, name)}
 
     def bootstrap(self, kind: str, *, tag: str = "", report: Report | None = None) -> None:
         """Makes `busybox` or `debian` from the distribution's packages."""
@@ -106,6 +202,10 @@ class Images:
         """Removes nameless images; {"dangling": "false"} all that no container uses."""
         answer = self._transport.request("POST", "/images/prune", query=encode_filters(filters))
         return decode(answer.read(), ImagesPruned)
+
+
+def _verified(query: dict[str, str], tls_verify: bool) -> dict[str, str]:
+    return query if tls_verify else {**query, "tlsVerify": "0"}
 
 
 def _follow(answer: Response, report: Report | None) -> str:

@@ -1,0 +1,1 @@
+"""Copying images between registries, archives and layouts, past the store: what skopeo does."""
