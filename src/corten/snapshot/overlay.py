@@ -18,12 +18,14 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from corten.errors import CortenError, NotFound
 from corten.linux.syncfs import syncfs
 from corten.oci.digest import Digest, hex_of
+from corten.snapshot.implied import complete
 from corten.snapshot.limits import DEFAULT_LIMITS, Limits
 from corten.snapshot.overlay_marks import Marks, probe
 from corten.snapshot.overlay_session import OverlaySession
@@ -45,6 +47,8 @@ class OverlaySnapshotter:
     """The Snapshotter of directories beneath `root`; works everywhere, in user namespaces too."""
 
     name = "overlay"
+    operation = "unpack"
+    """The worker's, for one layer."""
 
     def __init__(self, root: Path, *, limits: Limits = DEFAULT_LIMITS, workers: int | None = None) -> None:
         self.root = root
@@ -86,7 +90,8 @@ class OverlaySnapshotter:
 
     def contains(self, chain_id: str) -> bool:
         """See Snapshotter."""
-        return (self.directory(chain_id) / "layer.json").exists()
+        directory = self.directory(chain_id)
+        return (directory / "layer.json").exists() and (directory / "fs").is_dir()
 
     def lowers(self, chain: Sequence[str]) -> tuple[str, ...]:
         """See Snapshotter."""
@@ -161,6 +166,14 @@ class OverlaySnapshotter:
 
     # -- for the session
 
+    def arguments(self) -> dict[str, Any]:
+        """What `operation` is told besides."""
+        return {"marks": [self.marks.prefix, self.marks.device_whiteouts]}
+
+    def complete(self, staged: Path, layer: Layer, implied: Any, lowers: Sequence[str]) -> None:
+        """Gives the layer in `staged` what only those below it tell: `implied` is the worker's answer."""
+        complete(str(staged / "fs"), implied, lowers)
+
     def new_staging(self) -> Path:
         """A new directory beneath .staging."""
         path = self.staging / secrets.token_hex(8)
@@ -175,9 +188,15 @@ class OverlaySnapshotter:
         try:
             staged.rename(self.directory(Digest(layer.chain_id)))
         except OSError as error:
-            if not self.contains(layer.chain_id):
+            if self.contains(layer.chain_id):
+                remove_tree(str(staged))
+                return
+            # Another snapshotter's form of this layer.
+            self.remove(layer.chain_id)
+            try:
+                staged.rename(self.directory(Digest(layer.chain_id)))
+            except OSError:
                 raise CortenError(f"cannot put layer {layer.chain_id} into place: {error}") from error
-            remove_tree(str(staged))
 
     def _write_record(self, directory: Path, record: LayerRecord) -> None:
         temporary = directory / f".layer.json.{secrets.token_hex(4)}"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from corten.errors import CortenError, IntegrityError
 from corten.oci.digest import algorithm_of
-from corten.snapshot.implied import complete
 from corten.snapshot.snapshotter import Layer, Progress
 from corten.snapshot.tree import remove_tree
 from corten.snapshot.worker_process import Worker
@@ -118,13 +117,12 @@ class OverlaySession:
         with self._lock:
             self._directories.add(directory)
         name = layer.chain_id or layer.digest
-        marks = self._owner.marks
         # A plain tar's diff ID is its blob's digest, which was verified when it was stored.
         known = layer.verified and layer.digest == layer.diff_id
         algorithm = "" if known else algorithm_of(layer.diff_id) if layer.diff_id else "sha256"
         growing = layer.growing
         answer = worker.call(
-            "unpack",
+            self._owner.operation,
             progress=None if progress is None else lambda done, total: progress(name, done, total),
             growing=growing,
             blob=layer.blob if growing is None else growing.path,
@@ -132,8 +130,8 @@ class OverlaySession:
             total=0 if growing is None else growing.total,
             target=str(directory),
             algorithm=algorithm,
-            marks=[marks.prefix, marks.device_whiteouts],
             limits=self._owner.limits,
+            **self._owner.arguments(),
         )
         return _Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
 
@@ -155,7 +153,7 @@ class OverlaySession:
             )
         lowers = self._owner.lowers([lower.chain_id for lower in below])
         answer = staged.answer
-        complete(str(staged.directory / "fs"), answer["implied"], lowers)
+        self._owner.complete(staged.directory, layer, answer["implied"], lowers)
         self._owner.place(staged.directory, layer, answer["size"], answer["inodes"], answer["notes"])
         with self._lock:
             self._directories.discard(staged.directory)

@@ -7,7 +7,7 @@ is copied that need not be. Every number is checked before it is believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from corten.errors import ArchiveError
 from corten.snapshot import tar_header as h
@@ -24,15 +24,22 @@ class TarReader:
     skipped).
 
     `require_end` makes an archive without its end-of-archive marker an error; without it, such an archive
-    must be checked by a digest.
+    must be checked by a digest. `skip` moves on in what `read` reads, where it can.
     """
 
     def __init__(
-        self, read: Read, *, limits: Limits = DEFAULT_LIMITS, require_end: bool = False, what: str = "archive"
+        self,
+        read: Read,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        require_end: bool = False,
+        what: str = "archive",
+        skip: Callable[[int], None] | None = None,
     ) -> None:
         self._read = read
         self._limits = limits
         self._require_end = require_end
+        self._skip = skip
         self._what = what
         self._buffer = b""
         self._position = 0
@@ -166,6 +173,10 @@ class TarReader:
                 self._position += left
                 return
             left -= available
+            if self._skip is not None and left > PIECE:
+                # Up to the last byte: whether that is there tells that the rest is.
+                self._skip(left - 1)
+                left = 1
             self._fill()
 
     def _extension(self, block: bytes, what: str) -> bytes:

@@ -142,9 +142,9 @@ def _unpack(
             known = total
             source = GrowingReader(blob, blob, lambda offset: (known, True))
         bounds = Limits(**limits)
-        inflater = Inflater(_reporting(source.read, total, parent, answer), limits=bounds, what="layer")
+        inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
         digest = hashlib.new(algorithm) if algorithm else None
-        read = inflater.read if digest is None else _hashing(inflater.read, digest.update)
+        read = inflater.read if digest is None else hashing(inflater.read, digest.update)
         done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
             TarReader(read, limits=bounds, what="layer")
         )
@@ -165,7 +165,7 @@ def _unpack(
     }
 
 
-def _reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
+def reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
     done = reported = 0
 
     def read(size: int) -> bytes:
@@ -181,13 +181,25 @@ def _reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
     return read
 
 
-def _hashing(read: Read, update: Callable[[bytes], None]) -> Read:
+def hashing(read: Read, update: Callable[[bytes], None]) -> Read:
     def hashed(size: int = PIECE) -> bytes:
         data = read(size)
         update(data)
         return data
 
     return hashed
+
+
+def _index(answer: Answer, parent: int, **request: Any) -> Any:
+    from corten.snapshot.worker_index import serve
+
+    return serve(answer, parent, **request)
+
+
+def _index_again(answer: Answer, parent: int, **request: Any) -> Any:
+    from corten.snapshot.worker_index import serve_again
+
+    return serve_again(answer, parent, **request)
 
 
 def _pack_upper(answer: Answer, parent: int, *, upper: str, target: str) -> dict[str, Any]:
@@ -232,6 +244,8 @@ def _view(answer: Answer, parent: int, **request: Any) -> Any:
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "unpack": _unpack,
+    "index": _index,
+    "index_again": _index_again,
     "pack_upper": _pack_upper,
     "pack_tree": _pack_tree,
     "view": _view,

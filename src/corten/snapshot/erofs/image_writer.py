@@ -81,7 +81,7 @@ class ImageWriter:
                 if node.xattrs:
                     attributes.update(node.xattrs)
                 if node.__class__ is Directory:
-                    pending.append(node)  # type: ignore[arg-type]
+                    pending.append(node)
         if times:
             self._time = max(times.items(), key=lambda item: (item[1], -item[0]))[0]
 
@@ -131,7 +131,7 @@ class ImageWriter:
             reached += 1
             for _name, node in sorted(directory.children.items()):
                 if node.__class__ is Directory:
-                    directories.append(node)  # type: ignore[arg-type]
+                    directories.append(node)
                     self._parents[id(node)] = directory.nid
                 elif node.nlink > 1:
                     if node.nid:
@@ -145,11 +145,11 @@ class ImageWriter:
     def _measure(self, node: Node) -> int:
         """The size of what belongs behind the inode."""
         if node.__class__ is File:
-            if node.chunks is not None:  # type: ignore[attr-defined]
-                return d.CHUNK.size * len(node.chunks)  # type: ignore[attr-defined]
-            return d.CHUNK.size if node.device else 0  # type: ignore[attr-defined]
+            if node.chunks is not None:
+                return d.CHUNK.size * len(node.chunks)
+            return d.CHUNK.size if node.device else 0
         if node.__class__ is Directory:
-            node.size = size_of(names_of(node), self._block)  # type: ignore[arg-type]
+            node.size = size_of(names_of(node), self._block)
         return node.size
 
     def _is_compact(self, node: Node) -> bool:
@@ -159,7 +159,7 @@ class ImageWriter:
             and node.gid <= _HALF
             and node.nlink <= _HALF
             and node.size <= _WORD
-            and not (node.__class__ is Directory and node.implied)  # type: ignore[attr-defined]
+            and not (node.__class__ is Directory and node.implied)
         )
 
     def _body(self, xattrs: tuple[Attribute, ...]) -> bytes:
@@ -198,7 +198,7 @@ class ImageWriter:
     def _inode(self, buffer: bytearray, node: Node, number: int) -> None:
         layout, union, tail = d.LAYOUT_PLAIN, node.rdev, b""
         if node.__class__ is File:
-            layout, union, tail = self._file(node)  # type: ignore[arg-type]
+            layout, union, tail = self._file(node)
         elif node.size:
             block = self._blocks.get(id(node))
             if block is None:

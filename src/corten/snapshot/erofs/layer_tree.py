@@ -70,7 +70,7 @@ class LayerTree:
             for node in directory.children.values():
                 if node.__class__ is Directory:
                     directory.nlink += 1
-                    pending.append(node)  # type: ignore[arg-type]
+                    pending.append(node)
                 elif node.nlink > 1:
                     if id(node) in seen:
                         continue
@@ -90,7 +90,7 @@ class LayerTree:
             below = path + b"/" if path else b""
             for name, node in directory.children.items():
                 if node.__class__ is Directory:
-                    pending.append((below + name, node))  # type: ignore[arg-type]
+                    pending.append((below + name, node))
 
     # -- entries
 
@@ -110,11 +110,10 @@ class LayerTree:
     def _make(self, parent: Directory, name: bytes, entry: Entry) -> None:
         kind = entry.type
         if kind == h.REGULAR or kind == h.REGULAR_OLD or kind == h.CONTIGUOUS:
-            node: Node = File(
-                stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.real_size
-            )
+            file = File(stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.real_size)
             if entry.real_size:
-                self._contents(entry, node)  # type: ignore[arg-type]
+                self._contents(entry, file)
+            node: Node = file
         elif kind == h.DIRECTORY:
             self._directory_entry(parent, name, entry)
             return
@@ -243,7 +242,7 @@ class LayerTree:
                 if node is None:
                     return None
             above.append(here)
-            here = node  # type: ignore[assignment]
+            here = node
         return here
 
     def _step(self, here: Directory, name: bytes, node: Node | None, *, make: bool) -> Directory | None:

@@ -1,0 +1,116 @@
+"""Layers as EROFS images over their own tars: no file of a layer is ever created on the host.
+
+::
+
+    snapshots/<chain-id>/layer.erofs   the index: inodes, directories, xattrs (and what sparse files have)
+    snapshots/<chain-id>/layer.tar     the layer, uncompressed: files' contents are where they stand in it;
+                                       the same file as the blob in the content store, when that is plain.
+                                       Not there on kernels before 6.4: the image then has all contents
+    snapshots/<chain-id>/mnt/          an empty directory, to mount the image on where that is needed
+    snapshots/<chain-id>/layer.json    as for directories
+
+Layers that were unpacked to directories before are used as they are. Measured (2 cores, Linux 6.18): see
+docs/ARCHITECTURE.md, "Layers without unpacking".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from corten.errors import NotFound, Unsupported
+from corten.snapshot.erofs.layer_index import describe
+from corten.snapshot.erofs.mounts import IMAGE, LayerMounts
+from corten.snapshot.erofs.support import Support, probe
+from corten.snapshot.implied import PLAIN, model_of
+from corten.snapshot.limits import DEFAULT_LIMITS, Limits
+from corten.snapshot.overlay import OverlaySnapshotter
+from corten.snapshot.snapshotter import Layer
+from corten.snapshot.worker_process import Worker
+
+
+class ErofsSnapshotter(OverlaySnapshotter):
+    """The Snapshotter of EROFS images beneath `root`; Unsupported where this kernel cannot mount them.
+
+    `support` is what `erofs.support.probe` found, unless given.
+    """
+
+    name = "erofs"
+    operation = "index"
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        workers: int | None = None,
+        support: Support | None = None,
+    ) -> None:
+        super().__init__(root, limits=limits, workers=workers)
+        support = support or probe(root)
+        if support is None:
+            raise Unsupported(
+                "this kernel, or this user, cannot mount EROFS images: Linux 5.16 and root are needed; the "
+                "snapshotter overlay works without"
+            )
+        self.support = support
+        self._mounts = LayerMounts(support)
+
+    def contains(self, chain_id: str) -> bool:
+        """See Snapshotter."""
+        directory = self.directory(chain_id)
+        return (directory / "layer.json").exists() and (
+            (directory / IMAGE).exists() or (directory / "fs").is_dir()
+        )
+
+    def lowers(self, chain: Sequence[str]) -> tuple[str, ...]:
+        """See Snapshotter: the paths at which the engine's mounts can be looked at (`erofs.mounts`)."""
+        found = []
+        for chain_id in reversed(chain):
+            directory = self.directory(chain_id)
+            if not self.contains(chain_id):
+                raise NotFound(f"layer {chain_id} is not there")
+            if (directory / IMAGE).exists():
+                found.append(self._mounts.path(chain_id, directory))
+            else:
+                found.append(str(directory / "fs"))
+        return tuple(found)
+
+    def remove(self, chain_id: str) -> None:
+        """See Snapshotter."""
+        self._mounts.release(chain_id)
+        super().remove(chain_id)
+
+    # -- for the session
+
+    def arguments(self) -> dict[str, Any]:
+        """See OverlaySnapshotter."""
+        return {"in_tar": self.support.in_tar}
+
+    def complete(self, staged: Path, layer: Layer, implied: Any, lowers: Sequence[str]) -> None:
+        """See OverlaySnapshotter. Attributes need room that only a new image has; all else is filled in."""
+        models = [(path, offset, model_of(path, lowers)) for path, offset in implied]
+        if any(model.xattrs for _path, _offset, model in models):
+            blob = layer.blob if layer.growing is None else layer.growing.final
+            with Worker() as worker:
+                worker.call(
+                    "index_again",
+                    blob=blob,
+                    target=str(staged),
+                    in_tar=self.support.in_tar,
+                    limits=self.limits,
+                    models=[
+                        [path, m.mode, m.uid, m.gid, m.mtime_ns, list(m.xattrs)]
+                        for path, _offset, m in models
+                    ],
+                )
+            return
+        image = os.open(staged / IMAGE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for _path, offset, model in models:
+                if model != PLAIN:
+                    describe(image, offset, model)
+        finally:
+            os.close(image)
