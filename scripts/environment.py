@@ -80,7 +80,7 @@ def _make(*, dev: bool, say: bool) -> None:
     if not _runs(PYTHON):
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         _call(
-            [sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT)],
+            [_interpreter(), "-m", "venv", "--without-pip", str(ENVIRONMENT)],
             "make a virtual environment: on Debian and Ubuntu `apt-get install python3-venv` brings"
             " what is missing",
         )
@@ -92,6 +92,19 @@ def _make(*, dev: bool, say: bool) -> None:
         if dev:
             arguments += ["--group", "dev"]
         _call([*pip, *arguments], "install Corten's dependencies: is there a way to a Python package index?")
+
+
+def _interpreter() -> str:
+    """This interpreter; or the system's, where root's own lies where no other user can run it."""
+    if os.geteuid() != 0 or _everybody_reaches(Path(sys.executable).resolve()):
+        return sys.executable
+    system = "/usr/bin/python3"
+    check = f"import sys; sys.exit(not {VERSIONS[0]} <= sys.version_info[:2] <= {VERSIONS[1]})"
+    return system if _runs(system, "-c", check) else sys.executable
+
+
+def _everybody_reaches(path: Path) -> bool:
+    return all(directory.stat().st_mode & 0o001 for directory in path.parents)
 
 
 def _runs(*command: object, needs: str = "") -> bool:

@@ -78,12 +78,7 @@ class Removal:
             return
         container.state.status = Status.REMOVING
         core.trash.discard(core.paths.container(container.id))
-        try:
-            await self._unregister(container)
-        except NoSpace:
-            # To remove something is what makes room.
-            await asyncio.to_thread(core.trash.empty)
-            await self._unregister(container)
+        await self._unregister_with_room(container)
         core.run_trash.discard(core.paths.container_run(container.id))
         drop_clients(container)
         self.forget_execs(container)
@@ -91,6 +86,18 @@ class Removal:
             self._remove_volumes(container)
         core.publish(container, "destroy")
         waiting.wake(container, "removed", "not-running", "next-exit")
+
+    async def _unregister_with_room(self, container: Container) -> None:
+        """On a full disk, removing is what makes room: not at once, as long as the kernel takes the mounts
+        of the container's last process down.
+        """
+        for pause in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
+            try:
+                return await self._unregister(container)
+            except NoSpace:
+                await asyncio.to_thread(self._core.trash.empty)
+                await asyncio.sleep(pause)
+        return await self._unregister(container)
 
     async def _unregister(self, container: Container) -> None:
         if needs_endpoint(container):

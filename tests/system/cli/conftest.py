@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,9 @@ def _take_terminal() -> None:
     import fcntl
     import termios
 
+    # Ignored when the tests run in the background of a shell: a person's terminal ignores neither.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

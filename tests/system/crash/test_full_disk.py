@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -85,5 +86,6 @@ async def test_the_next_engine_knows_how_it_ended(small_disk: Paths) -> None:
 
 
 async def _import(engine: Engine, archive: Path) -> None:
-    async for _ in engine.images.import_(read_file(archive), repository="imported", tag="1"):
-        pass
+    async with contextlib.aclosing(read_file(archive)) as stream:
+        async for _ in engine.images.import_(stream, repository="imported", tag="1"):
+            pass

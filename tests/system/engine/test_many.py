@@ -58,12 +58,18 @@ async def test_two_thousand_leave_nothing(boat: Boat) -> None:
     await settle(boat, before)
 
 
+def no_more(after: dict[str, int], before: dict[str, int]) -> bool:
+    """Less is fine: what the first containers had left was still going when it was counted."""
+    return all(after[name] <= before[name] for name in before)
+
+
 async def settle(boat: Boat, before: dict[str, int]) -> None:
     for _ in range(100):
-        if traces(boat) == before and not os.listdir(boat.engine.paths.trash):
+        if no_more(traces(boat), before) and not os.listdir(boat.engine.paths.trash):
             break
         await asyncio.sleep(0.1)
-    assert traces(boat) == before
+    after = traces(boat)
+    assert no_more(after, before), (before, after)
     assert not os.listdir(boat.engine.paths.trash)
     assert not [
         directory
