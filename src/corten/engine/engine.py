@@ -24,6 +24,7 @@ from corten.engine.networks import NetworkService
 from corten.engine.paths import Paths
 from corten.engine.recovery import Recovery
 from corten.engine.removal import Removal
+from corten.engine.snapshots import open_snapshotter
 from corten.engine.store import open_database
 from corten.engine.system import SystemService
 from corten.engine.trash import Trash
@@ -34,7 +35,6 @@ from corten.image.store import ImageStore
 from corten.launch.client import Launcher
 from corten.network.controller import NetworkController
 from corten.runtime.cgroup.layout import detect
-from corten.snapshot.overlay import OverlaySnapshotter
 from corten.volume.store import VolumeStore
 
 
@@ -166,7 +166,7 @@ def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> C
     images = ImageStore(
         connection,
         ContentStore(paths.content),
-        OverlaySnapshotter(paths.snapshots),
+        open_snapshotter(paths.snapshots),
         users=_ContainerUsers(catalog),
     )
     return Core(

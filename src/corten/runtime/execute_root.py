@@ -6,6 +6,7 @@ import os
 
 from corten.errors import StartError
 from corten.linux import mount as m
+from corten.linux.erofs import open_image
 from corten.linux.openat2 import O_PATH
 
 TYPE_CHECKING = False
@@ -41,8 +42,17 @@ def directory(child: Child, path: bytes, slot: int) -> None:
     child.root = os.open(path, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
 
 
-def overlay(child: Child, lowers: tuple[bytes, ...], options: tuple[bytes, ...], mountpoint: bytes) -> None:
-    """Mount the overlay; `options` are "key=value" or "key". Layers go in one by one (Linux 6.7)."""
+def overlay(
+    child: Child,
+    layers: tuple[bytes | tuple[bytes, bytes, bytes], ...],
+    options: tuple[bytes, ...],
+    mountpoint: bytes,
+) -> None:
+    """Mount the overlay; `options` are "key=value" or "key". Layers go in one by one (Linux 6.7).
+
+    A layer is a directory, or (mount point, source, device) of an EROFS image to mount first.
+    """
+    lowers = tuple([layer if isinstance(layer, bytes) else _mount_layer(*layer) for layer in layers])
     try:
         fd = _overlay_by_context(lowers, options)
     except OSError as error:
@@ -58,6 +68,15 @@ def overlay(child: Child, lowers: tuple[bytes, ...], options: tuple[bytes, ...],
     m.move_mount(fd, target)
     os.close(target)
     child.root = fd
+
+
+def _mount_layer(mountpoint: bytes, source: bytes, device: bytes) -> bytes:
+    fd = open_image(source, device)
+    target = os.open(mountpoint, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
+    m.move_mount(fd, target)
+    os.close(target)
+    os.close(fd)
+    return mountpoint
 
 
 def _overlay_by_context(lowers: tuple[bytes, ...], options: tuple[bytes, ...]) -> int:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class Lower(str):
     """The path at which a layer can be looked at from anywhere. `mount` is (mount point, source, device): how
@@ -13,6 +17,6 @@ class Lower(str):
     mount: tuple[str, str, str]
 
 
-def private_mounts(lowers: tuple[str, ...]) -> list[tuple[str, str, str]]:
+def private_mounts(lowers: Sequence[str]) -> list[tuple[str, str, str]]:
     """For each of `lowers` how to mount it first; ("", "", "") where that is not needed."""
     return [lower.mount if isinstance(lower, Lower) else ("", "", "") for lower in lowers]

@@ -9,6 +9,7 @@ from corten.linux import namespace as n
 from corten.oci.runtime_spec import Hook, Namespace, Process, Spec
 from corten.oci.struct import Struct
 from corten.oci.struct import encode as to_json
+from corten.runtime.lower import Lower
 from corten.runtime.operations import Plan
 from corten.runtime.plan_mounts import compile_devices, compile_mounts, compile_paths, map_text, relative
 from corten.runtime.plan_process import compile_finish, compile_identity
@@ -35,8 +36,8 @@ class Directory(Struct, frozen=True, kw_only=True):
 class Overlay(Struct, frozen=True, kw_only=True):
     """A root file system that PID 1 mounts in its own mount namespace; `lowers` has the topmost layer first.
 
-    `mountpoint` is any existing directory (nothing is visible there on the host); the parent of `upper` by
-    default.
+    A layer that is a `runtime.lower.Lower` is mounted first, there as well. `mountpoint` is any existing
+    directory (nothing is visible there on the host); the parent of `upper` by default.
     """
 
     lowers: tuple[str, ...]
@@ -387,7 +388,11 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
     if draft.uid_map or _once("user namespace", _in_user_namespace):
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
-    draft.add("mount_overlay", tuple(os.fsencode(path) for path in root.lowers), tuple(options), mountpoint)
+    lowers = tuple(
+        tuple(os.fsencode(part) for part in path.mount) if isinstance(path, Lower) else os.fsencode(path)
+        for path in root.lowers
+    )
+    draft.add("mount_overlay", lowers, tuple(options), mountpoint)
 
 
 def _in_user_namespace() -> bool:

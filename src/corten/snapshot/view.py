@@ -12,7 +12,9 @@ from typing import Any
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import mount as m
+from corten.linux.erofs import open_image
 from corten.linux.namespace import CLONE_NEWNS, unshare
+from corten.runtime.lower import private_mounts
 from corten.snapshot import archive
 from corten.snapshot.diff import Change, changes
 from corten.snapshot.worker_process import Worker
@@ -43,7 +45,8 @@ def run_in_view(
     with Worker(fds=fds) as worker:
         result = worker.call(
             "view",
-            lowers=list(lowers),
+            lowers=[str(lower) for lower in lowers],
+            mounts=private_mounts(lowers),
             upper=upper,
             work=work,
             function=function,
@@ -55,11 +58,19 @@ def run_in_view(
 
 
 def serve(
-    lowers: list[str], upper: str, work: str, function: str, arguments: list[Any], fd: int, readonly: bool
+    lowers: list[str],
+    mounts: list[list[str]],
+    upper: str,
+    work: str,
+    function: str,
+    arguments: list[Any],
+    fd: int,
+    readonly: bool,
 ) -> Any:
     """The worker's side."""
     unshare(CLONE_NEWNS)
     m.mount(None, b"/", None, m.MS_PRIVATE | m.MS_REC, None)
+    lowers = [_layer(lower, *mount) for lower, mount in zip(lowers, mounts, strict=True)]
     mount_overlay(lowers, upper, work, upper, readonly=readonly)
     root_fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if function == "stat_path":
@@ -70,6 +81,21 @@ def serve(
         return archive.pack_tree(root_fd, _writer(fd))
     path, *options = arguments
     return archive.unpack_path(root_fd, path, lambda size: os.read(fd, size), *options)
+
+
+def _layer(lower: str, mount_point: str, source: str, device: str) -> str:
+    """Where the layer is; mounted here first, when it has to be."""
+    if not mount_point:
+        return lower
+    try:
+        fd = open_image(os.fsencode(source), os.fsencode(device))
+        target = os.open(mount_point, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
+        m.move_mount(fd, target)
+    except OSError as error:
+        raise Unsupported(f"cannot mount the layer at {mount_point}: {error}") from error
+    os.close(target)
+    os.close(fd)
+    return mount_point
 
 
 def mount_overlay(

@@ -83,7 +83,7 @@ def _try(directory: Path) -> Support | None:
             except OSError:
                 continue
             try:
-                return Support(DETACHED if method == FILE and _overlay_takes(fd) else method, bits == 9)
+                return Support(DETACHED if method == FILE and _overlay_takes(fd, scratch) else method, bits == 9)
             finally:
                 os.close(fd)
     return None
@@ -108,15 +108,16 @@ def _from_loop(image: Path, data: Path | None) -> int:
         return open_image(*names)
 
 
-def _overlay_takes(mount: int) -> bool:
-    """Whether an overlay can be made of a detached mount."""
+def _overlay_takes(mount: int, directory: str) -> bool:
+    """Whether an overlay can be made of a detached mount (and `directory`: without an upper one it takes
+    two)."""
     try:
         context = m.fsopen(b"overlay")
     except OSError:
         return False
     try:
-        for _layer in range(2):  # an overlay without an upper directory has two layers
-            m.fsconfig(context, m.FSCONFIG_SET_STRING, b"lowerdir+", b"/proc/self/fd/%d" % mount)
+        for lower in (b"/proc/self/fd/%d" % mount, os.fsencode(directory)):
+            m.fsconfig(context, m.FSCONFIG_SET_STRING, b"lowerdir+", lower)
         m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
     except OSError:
         return False
