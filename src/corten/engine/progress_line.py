@@ -7,7 +7,7 @@ from typing import Any
 from corten.image.model import Progress
 
 _CELLS = 50
-#: Statuses that Docker sends with an empty `progressDetail`: its client draws a line for each such id.
+#: Empty where there are no bytes to tell: Docker's client draws a line for each id that has it.
 _OF_A_LAYER = "progressDetail"
 
 
@@ -29,9 +29,8 @@ def bar(current: int, total: int) -> str:
     if total <= 0:
         return f"{_size(current):>8}"
     done = min(current * _CELLS // total, _CELLS)
-    drawn = "=" * done + (">" + " " * (_CELLS - done - 1) if done < _CELLS else ">")
-    shown = f" {_size(current):>8}/{_size(total)}" if current <= total else f" {_size(current):>8}"
-    return f"[{drawn}] {shown}"
+    shown = f"{_size(current):>8}/{_size(total)}" if current <= total else f"{_size(current):>8}"
+    return f"[{'=' * done}>{' ' * (_CELLS - done)}] {shown}"
 
 
 def _size(count: int) -> str:

@@ -99,13 +99,34 @@ class FakeContainers(Recorder):
         self.record("archive_put", (ref, path, body), kwargs)
 
 
-class FakeImages(Recorder):
+class FakeRegistry(Recorder):
+    """`lines` are what pull and push answer with."""
+
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[Any] = []
+
+    async def pull(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        self.record("pull", args, kwargs)
+        async for line in pieces(*self.lines):
+            yield line
+
+    async def push(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        self.record("push", args, kwargs)
+        async for line in pieces(*self.lines):
+            yield line
+
+
+class FakeImages(Recorder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = FakeRegistry()
+        self.lines: list[Any] = []
         self.loaded = b""
 
-    async def load(self, stream: AsyncIterator[bytes], *, quiet: bool = False) -> AsyncIterator[Any]:
+    async def load(
+        self, stream: AsyncIterator[bytes], *, quiet: bool = False, platform: str = ""
+    ) -> AsyncIterator[Any]:
         self.loaded = b"".join([piece async for piece in stream])
         async for line in pieces(*self.lines):
             yield line
