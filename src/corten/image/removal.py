@@ -3,7 +3,7 @@ is told."""
 
 from __future__ import annotations
 
-from corten.errors import Conflict, NotFound
+from corten.errors import Conflict, InvalidArgument, NotFound
 from corten.image import naming
 from corten.image.model import Filters, Image, Pruned, Removed, Users
 from corten.image.registrar import Registrar
@@ -22,6 +22,9 @@ class Remover:
         """See ImageStore.remove. The rows go in one step; blobs and layers follow."""
         done: list[Removed] = []
         with self._registrar.lock:
+            if self._remove_artifact(name, done):
+                self._registrar.collect()
+                return done
             image = self._registrar.image(naming.find(self._registrar, name))
             try:
                 with self._tables.transaction():
@@ -29,6 +32,30 @@ class Remover:
             finally:
                 self._registrar.write_index()
         return self._collect(done)
+
+    def _remove_artifact(self, name: str, done: list[Removed]) -> bool:
+        """A name whose blobs are stored, but which is no image (a chart, a signature)."""
+        try:
+            reference = Reference.parse(name)
+        except InvalidArgument:
+            return False
+        repository = reference.repository
+        tag = self._tables.tag(repository, reference.tag) if reference.tag else None
+        digests = [row for row in self._tables.digests() if row.repository == repository and not row.image]
+        if reference.digest is None:
+            if tag is None or tag.image:
+                return False
+            self._tables.delete_tag(repository, tag.mark)
+            digests = [row for row in digests if row.target == tag.target]
+        elif reference.digest not in {row.mark for row in digests}:
+            return False
+        else:
+            digests = [row for row in digests if row.mark == reference.digest]
+        for row in digests:
+            self._tables.delete_digest(repository, row.mark)
+        self._registrar.write_index()
+        done.append(Removed(untagged=reference.familiar))
+        return True
 
     def prune(self, *, all: bool, filters: Filters) -> Pruned:
         """See ImageStore.prune."""

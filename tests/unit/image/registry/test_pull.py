@@ -180,6 +180,9 @@ async def test_artifact(store: ImageStore, tmp_path: Path) -> None:
         store.collect()
         assert store.content.read(blob) == b"signature"
         assert store.list() == []
+        name = f"{fake.host}/team/app:latest"
+        assert [item.untagged for item in store.remove(name)] == [name]
+        assert everything(store) == ([], [], [])
 
 
 # -- what lies
