@@ -83,7 +83,9 @@ def _try(directory: Path) -> Support | None:
             except OSError:
                 continue
             try:
-                return Support(DETACHED if method == FILE and _overlay_takes(fd, scratch) else method, bits == 9)
+                return Support(
+                    DETACHED if method == FILE and _overlay_takes(fd, scratch) else method, bits == 9
+                )
             finally:
                 os.close(fd)
     return None
