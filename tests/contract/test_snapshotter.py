@@ -9,7 +9,6 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,26 +17,17 @@ import zstandard
 from corten.errors import ArchiveError, IntegrityError, NotFound
 from corten.oci.digest import chain_ids, sha256_of
 from corten.snapshot import Layer, OverlaySnapshotter, Snapshotter
-from corten.snapshot.erofs.support import Support, probe
+from corten.snapshot.erofs.support import probe
 from corten.snapshot.erofs_snapshotter import ErofsSnapshotter
 from tests.unit.snapshot.archives import device, directory, hard_link, member, symlink, tar_of
 
 pytestmark = pytest.mark.root
 
 Factory = Callable[[Path], Snapshotter]
-
-
-def support(root: Path) -> Support:
-    root.mkdir(exist_ok=True)
-    found = probe(root)
-    assert found is not None
-    return found
-
-
 IMPLEMENTATIONS: dict[str, Factory] = {
     "overlay": OverlaySnapshotter,
     "erofs": ErofsSnapshotter,
-    "erofs-copied": lambda root: ErofsSnapshotter(root, support=replace(support(root), in_tar=False)),
+    "erofs-tar": lambda root: ErofsSnapshotter(root, in_tar=True),
 }
 
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000").decode("latin-1")

@@ -11,7 +11,7 @@ from corten.snapshot.erofs.support import probe
 from corten.snapshot.erofs_snapshotter import ErofsSnapshotter
 from corten.snapshot.overlay import OverlaySnapshotter
 
-_DRIVERS = ("erofs", "overlay")
+_DRIVERS = ("erofs", "erofs-tar", "overlay")
 
 
 def open_snapshotter(root: Path, environ: Mapping[str, str] | None = None) -> OverlaySnapshotter:
@@ -20,15 +20,15 @@ def open_snapshotter(root: Path, environ: Mapping[str, str] | None = None) -> Ov
     chosen = configured(os.environ if environ is None else environ)
     if chosen == "overlay":
         return OverlaySnapshotter(root)
-    if chosen == "erofs":
-        return ErofsSnapshotter(root)
+    if chosen in ("erofs", "erofs-tar"):
+        return ErofsSnapshotter(root, in_tar=chosen == "erofs-tar")
     root.mkdir(parents=True, exist_ok=True)
     support = probe(root)
     return OverlaySnapshotter(root) if support is None else ErofsSnapshotter(root, support=support)
 
 
 def configured(environ: Mapping[str, str]) -> str:
-    """ "erofs", "overlay", or "" when nothing is configured. InvalidArgument."""
+    """One of _DRIVERS, or "" when nothing is configured. InvalidArgument."""
     if name := environ.get("CORTEN_SNAPSHOTTER"):
         return _known(name, "CORTEN_SNAPSHOTTER")
     for path in _files(environ):
@@ -49,7 +49,9 @@ def configured(environ: Mapping[str, str]) -> str:
 
 def _known(name: object, where: str) -> str:
     if name not in _DRIVERS:
-        raise InvalidArgument(f"{where}: there is no snapshotter {name!r}: erofs and overlay are known")
+        raise InvalidArgument(
+            f"{where}: there is no snapshotter {name!r}: erofs, erofs-tar and overlay are known"
+        )
     return str(name)
 
 

@@ -2,10 +2,10 @@
 
 ::
 
-    snapshots/<chain-id>/layer.erofs   the index: inodes, directories, xattrs (and what sparse files have)
-    snapshots/<chain-id>/layer.tar     the layer, uncompressed: files' contents are where they stand in it;
-                                       the same file as the blob in the content store, when that is plain.
-                                       Not there on kernels before 6.4: the image then has all contents
+    snapshots/<chain-id>/layer.erofs   files' contents, one behind the other, and then the index to them:
+                                       inodes, directories, xattrs
+    snapshots/<chain-id>/layer.tar     only with `in_tar`: the layer, uncompressed; contents are where they
+                                       stand in it. The very file in the content store, when that is plain
     snapshots/<chain-id>/mnt/          an empty directory, to mount the image on where that is needed
     snapshots/<chain-id>/layer.json    as for directories
 
@@ -34,7 +34,8 @@ from corten.snapshot.worker_process import Worker
 class ErofsSnapshotter(OverlaySnapshotter):
     """The Snapshotter of EROFS images beneath `root`; Unsupported where this kernel cannot mount them.
 
-    `support` is what `erofs.support.probe` found, unless given.
+    `support` is what `erofs.support.probe` found, unless given. `in_tar`: leave contents in the tar
+    (`erofs.contents` says why not).
     """
 
     name = "erofs"
@@ -47,6 +48,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
         limits: Limits = DEFAULT_LIMITS,
         workers: int | None = None,
         support: Support | None = None,
+        in_tar: bool = False,
     ) -> None:
         super().__init__(root, limits=limits, workers=workers)
         support = support or probe(root)
@@ -55,7 +57,9 @@ class ErofsSnapshotter(OverlaySnapshotter):
                 "this kernel, or this user, cannot mount EROFS images: Linux 5.16 and root are needed; the "
                 "snapshotter overlay works without"
             )
-        self.support = support
+        if in_tar and not support.in_tar:
+            raise Unsupported("this kernel cannot mount a tar's contents in place: Linux 6.4 can")
+        self._in_tar = in_tar
         self._mounts = LayerMounts(support)
 
     def contains(self, chain_id: str) -> bool:
@@ -87,7 +91,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
 
     def arguments(self) -> dict[str, Any]:
         """See OverlaySnapshotter."""
-        return {"in_tar": self.support.in_tar}
+        return {"in_tar": self._in_tar}
 
     def complete(self, staged: Path, layer: Layer, implied: Any, lowers: Sequence[str]) -> None:
         """See OverlaySnapshotter. Attributes need room that only a new image has; all else is filled in."""
@@ -99,7 +103,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
                     "index_again",
                     blob=blob,
                     target=str(staged),
-                    in_tar=self.support.in_tar,
+                    in_tar=self._in_tar,
                     limits=self.limits,
                     models=[
                         [path, m.mode, m.uid, m.gid, m.mtime_ns, list(m.xattrs)]

@@ -1,8 +1,11 @@
 """Where the contents of regular files are: in the layer's own tar, or copied into the image.
 
-A tar aligns contents to 512 bytes, so an image with blocks of 512 can point into it (Linux 6.4). For older
-kernels, whose blocks have the size of a page, contents are copied, aligned to 4096. Sparse files are cut
-into chunks in either case; the chunks that are not all zeros are copied, into a file that has holes itself.
+A tar aligns contents to 512 bytes, so an image with blocks of 512 can point into it (Linux 6.4), and a plain
+tar need not even be read. But st_blksize is 512 then, which is what stdio and Python's open() take for the
+size of their buffers: to read a file of 20 MB line by line took 41 ms instead of 12. So contents are copied,
+aligned to 4096, unless somebody asks for the other way: of a compressed layer, there is as much to write.
+Sparse files are cut into chunks in either case; the chunks that are not all zeros are copied, into a file
+that has holes itself.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from corten.snapshot.tree import show
 START = 4096  # behind the superblock
 ALIGN = 4096
 _MAX_CHUNKS = 1 << 16
+_TOGETHER = 1 << 20
+_ZEROS = memoryview(bytes(ALIGN))
 
 
 class Contents(Protocol):
@@ -29,6 +34,10 @@ class Contents(Protocol):
     end: int
 
     def __call__(self, entry: Entry, node: File) -> None: ...
+
+    def flush(self) -> None:
+        """Call it at the end."""
+        ...
 
 
 class Copied:
@@ -39,16 +48,32 @@ class Copied:
         self._fd = fd
         self._reader = reader
         self._block_bits = block_bits
+        # Small files are written together.
+        self._pending: list[bytes | memoryview] = []
+        self._pending_at = START
+        self._pending_size = 0
 
     def __call__(self, entry: Entry, node: File) -> None:
         if entry.sparse is not None:
             self._sparse(entry, node, entry.sparse)
             return
         node.block = self._allocate(entry, entry.size)
-        offset = node.block << self._block_bits
         for piece in self._reader.data():
-            _write(self._fd, piece, offset)
-            offset += len(piece)
+            self._pending.append(piece)
+            self._pending_size += len(piece)
+            if self._pending_size >= _TOGETHER:
+                self.flush()
+        padding = -entry.size % ALIGN
+        if padding:
+            self._pending.append(_ZEROS[:padding])
+            self._pending_size += padding
+
+    def flush(self) -> None:
+        """See Contents."""
+        _write(self._fd, memoryview(b"".join(self._pending)), self._pending_at)
+        self._pending_at += self._pending_size
+        self._pending.clear()
+        self._pending_size = 0
 
     def _allocate(self, entry: Entry, size: int) -> int:
         start = self.end
@@ -61,6 +86,7 @@ class Copied:
         return start >> self._block_bits
 
     def _sparse(self, entry: Entry, node: File, regions: list[tuple[int, int]]) -> None:
+        self.flush()
         bits = _chunk_bits(entry.real_size, regions, self._block_bits)
         used = sorted(_chunks_of(regions, bits))
         first = self._allocate(entry, len(used) << bits) if used else 0
@@ -76,6 +102,7 @@ class Copied:
                 pieces.copy(self._fd, (chunks[offset >> bits] << self._block_bits) + inside, size)
                 offset += size
                 length -= size
+        self._pending_at = self.end
 
 
 class InTar:
@@ -89,6 +116,9 @@ class InTar:
     def end(self) -> int:
         """See Contents."""
         return self._copied.end
+
+    def flush(self) -> None:
+        """See Contents."""
 
     def __call__(self, entry: Entry, node: File) -> None:
         if entry.sparse is not None:

@@ -60,6 +60,7 @@ def index_layer(
         add = tree.add
         while (entry := reader.next()) is not None:
             add(entry)
+        contents.flush()
         implied = list(tree.implied())
         for path, directory in implied:
             model = (models or {}).get(path)
