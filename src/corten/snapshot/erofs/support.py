@@ -24,7 +24,9 @@ DETACHED, FILE, LOOP = "detached", "file", "loop"
 @dataclass(frozen=True, slots=True)
 class Support:
     """`method`: DETACHED (files are mounted, and overlay takes detached mounts: Linux 6.15), FILE (files are
-    mounted: 6.12), LOOP (block devices are: 5.16). `in_tar`: blocks of 512 bytes work (6.4)."""
+    mounted: 6.12), LOOP (block devices are: 5.16). `in_tar`: blocks of 512 bytes work (6.4).
+
+    LOOP comes before FILE: all mounts of one device share a superblock, and so their page cache."""
 
     method: str
     in_tar: bool
@@ -73,9 +75,10 @@ def _try(directory: Path) -> Support | None:
         data = Path(scratch, "data")
         data.write_bytes(bytes(4096))
         attempts: tuple[tuple[Callable[[Path, Path | None], int], int, Path | None, str], ...] = (
-            (_from_file, 9, data, FILE),
+            (_from_file, 9, data, DETACHED),
             (_from_loop, 9, data, LOOP),
             (_from_loop, 12, None, LOOP),
+            (_from_file, 9, data, FILE),
         )
         for mount, bits, second, method in attempts:
             try:
@@ -83,9 +86,8 @@ def _try(directory: Path) -> Support | None:
             except OSError:
                 continue
             try:
-                return Support(
-                    DETACHED if method == FILE and _overlay_takes(fd, scratch) else method, bits == 9
-                )
+                if method != DETACHED or _overlay_takes(fd, scratch):
+                    return Support(method, bits == 9)
             finally:
                 os.close(fd)
     return None
