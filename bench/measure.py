@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -64,3 +65,14 @@ def in_turns(samplers: dict[str, Callable[[], float]], rounds: int, *, warmup: i
         print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return series
+
+
+def timed(function: Callable[[], object]) -> Callable[[], float]:
+    """A sampler, in milliseconds, of how long `function` takes."""
+
+    def sample() -> float:
+        begin = time.monotonic_ns()
+        function()
+        return (time.monotonic_ns() - begin) / 1e6
+
+    return sample

@@ -6,18 +6,16 @@ import argparse
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import report
+from bench import namespaces, report
+from bench.engines import Corten, Docker, MissingPeer, Podman, require
 from bench.measure import Result
-from bench.start.peers import Bundle, Corten, Docker, MissingPeer, Podman, make_rootfs, require
+from bench.start.peers import Bundle, make_rootfs
 from bench.start.scenarios import SCENARIOS, Peers, kernel_limit
 from bench.worker import Worker
-
-INSIDE = "CORTEN_BENCH_INSIDE"
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -31,12 +29,6 @@ def options(arguments: list[str]) -> argparse.Namespace:
         "--out", type=Path, default=Path("bench/results"), help="where JSON and chart are written"
     )
     return parser.parse_args(arguments)
-
-
-def enter_namespaces(arguments: list[str]) -> None:
-    """Run this command again in namespaces of its own: no peer's mount or rule is seen outside."""
-    command = ["unshare", "--mount", "--net", "--", sys.executable, "-m", "bench", "start", *arguments]
-    os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
 
 
 def start_peers(
@@ -61,8 +53,9 @@ def start_peers(
         peers.notes.append(str(missing))
     try:
         if "podman" not in chosen.without:
-            peers.podman = Podman(work / "podman", tar, no_unified)
+            peers.podman = Podman(work / "podman", no_unified)
             stack.callback(peers.podman.close)
+            peers.podman.import_image(tar)
     except MissingPeer as missing:
         peers.notes.append(str(missing))
     if "runtimes" not in chosen.without:
@@ -86,10 +79,7 @@ def main(arguments: list[str]) -> int:
     if os.geteuid() != 0:
         print("bench start needs root: docker, crun and runc are measured as root", file=sys.stderr)
         return 2
-    if INSIDE not in os.environ:
-        enter_namespaces(arguments)
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    namespaces.enter("start", arguments)
     work = Path(tempfile.mkdtemp(prefix="bench-start-"))
     results: list[Result] = []
     try:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.measure import Result, Series, Target, in_turns
-from bench.start.peers import IMAGE, Bundle, Corten, Docker, Engine, Podman, lines_file
+from bench.engines import IMAGE, Corten, Docker, Engine, Podman
+from bench.measure import Result, Series, Target, in_turns, timed
+from bench.memory import descendants, parent, pss
+from bench.start.peers import Bundle, lines_file
 from bench.worker import Worker
 
 
@@ -37,15 +39,6 @@ class Peers:
 def targets(peers: Peers, *wanted: Target) -> list[Target]:
     present = {"": True, "docker": peers.docker, "podman": peers.podman, "kernel limit": peers.kernel}
     return [target for target in wanted if present.get(target.peer, True)]
-
-
-def timed(function: Callable[[], object]) -> Callable[[], float]:
-    def sample() -> float:
-        begin = time.monotonic_ns()
-        function()
-        return (time.monotonic_ns() - begin) / 1e6
-
-    return sample
 
 
 def kernel_limit(work: Path, rootfs: Path) -> Callable[[], float] | None:
@@ -91,9 +84,8 @@ def whole_command(peers: Peers) -> list[Result]:
         argv, env = engine.command(*arguments)
         samplers[engine.name] = lambda argv=argv, env=env: peers.plain.run(argv, env)
     if peers.podman:
-        # without CAP_SYS_RESOURCE podman cannot raise the limits that it raises by default
-        podman, limits = peers.podman, ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
-        samplers["podman"] = lambda: podman.worker.run(podman.command("run", *limits, *arguments[1:]))
+        podman = peers.podman
+        samplers["podman"] = lambda: podman.worker.run(podman.command("run", *podman.limits, *arguments[1:]))
     series = in_turns(samplers, peers.rounds)
     wanted = targets(peers, Target("docker", 1 / 7), Target("podman", 1 / 4))
     results = [Result("command", "`run --rm IMAGE true`, whole command, network none", "ms", series, wanted)]
@@ -177,23 +169,6 @@ def side_by_side(peers: Peers) -> list[Result]:
             [Target("corten alone", 8, ours="corten at 16")],
         ),
     ]
-
-
-def pss(pid: int) -> float:
-    """Proportional memory of one process in MiB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/{pid}/smaps_rollup: no Pss line")
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def descendants(pid: int) -> list[int]:
-    children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [pid, *(d for child in children for d in descendants(child))]
 
 
 def memory(peers: Peers) -> list[Result]:
