@@ -22,7 +22,7 @@ from typing import Any
 
 from corten.errors import NotFound, Unsupported
 from corten.snapshot.erofs.layer_index import describe
-from corten.snapshot.erofs.mounts import IMAGE, LayerMounts
+from corten.snapshot.erofs.mounts import DATA, IMAGE, LayerMounts
 from corten.snapshot.erofs.support import Support, probe
 from corten.snapshot.implied import PLAIN, model_of
 from corten.snapshot.limits import DEFAULT_LIMITS, Limits
@@ -40,6 +40,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
 
     name = "erofs"
     operation = "index"
+    parts = (IMAGE, DATA)
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
         if in_tar and not support.in_tar:
             raise Unsupported("this kernel cannot mount a tar's contents in place: Linux 6.4 can")
         self._in_tar = in_tar
+        self._support = support
         self._mounts = LayerMounts(support)
 
     def contains(self, chain_id: str) -> bool:
@@ -86,6 +88,26 @@ class ErofsSnapshotter(OverlaySnapshotter):
         """See Snapshotter."""
         self._mounts.release(chain_id)
         super().remove(chain_id)
+
+    def maker(self, chain_id: str) -> OverlaySnapshotter:
+        """See OverlaySnapshotter: layers that were made by another configuration stay as they are."""
+        directory = self.directory(chain_id)
+        if (directory / "fs").is_dir() and not (directory / IMAGE).exists():
+            return OverlaySnapshotter(self.root, limits=Limits(**self.limits), workers=self.workers)
+        in_tar = (directory / DATA).exists()
+        if in_tar == self._in_tar or not (directory / IMAGE).exists():
+            return self
+        return ErofsSnapshotter(
+            self.root,
+            limits=Limits(**self.limits),
+            workers=self.workers,
+            support=self._support,
+            in_tar=in_tar,
+        )
+
+    def close(self) -> None:
+        """Lets go of the mounts; containers that run keep theirs."""
+        self._mounts.close()
 
     # -- for the session
 

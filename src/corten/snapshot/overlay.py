@@ -49,6 +49,8 @@ class OverlaySnapshotter:
     name = "overlay"
     operation = "unpack"
     """The worker's, for one layer."""
+    parts: tuple[str, ...] = ("fs",)
+    """What a layer of this form has in its directory."""
 
     def __init__(self, root: Path, *, limits: Limits = DEFAULT_LIMITS, workers: int | None = None) -> None:
         self.root = root
@@ -163,6 +165,10 @@ class OverlaySnapshotter:
                 record = self.record(chain_id)
                 record.unsettled = ""
                 self._write_record(self.directory(chain_id), record)
+
+    def maker(self, chain_id: str) -> OverlaySnapshotter:
+        """The snapshotter that makes layers of the form that this one has on disk."""
+        return self
 
     # -- for the session
 

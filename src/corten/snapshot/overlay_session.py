@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Staged:
+class Staged:
+    """A layer that was made in `directory`, beneath .staging, and not put into place."""
+
     directory: Path
     answer: dict[str, Any]
     diff_id: str
@@ -37,7 +39,7 @@ class OverlaySession:
         self._workers: list[Worker] = []
         self._directories: set[Path] = set()
         self._lock = threading.Lock()
-        self._staged: dict[str, Future[_Staged]] = {}
+        self._staged: dict[str, Future[Staged]] = {}
         self._closed = False
 
     def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
@@ -65,6 +67,25 @@ class OverlaySession:
         finally:
             for layer in mine:
                 self._release(layer.chain_id)
+
+    def remake(self, layer: Layer, lowers: Sequence[str]) -> Staged:
+        """Makes a layer that is in place once more, beside it: to compare, or to `replace` it. `lowers` are
+        those of the layers below. Thrown away by `discard`, at the latest by `close`."""
+        staged = self._unpack(layer, None)
+        self._check(layer, staged)
+        self._owner.complete(staged.directory, layer, staged.answer["implied"], lowers)
+        return staged
+
+    def replace(self, layer: Layer, staged: Staged) -> None:
+        """Puts what `remake` made into the place of what is there."""
+        self._owner.remove(layer.chain_id)
+        self._place(layer, staged)
+
+    def discard(self, staged: Staged) -> None:
+        """Throws away what `remake` made."""
+        remove_tree(str(staged.directory))
+        with self._lock:
+            self._directories.discard(staged.directory)
 
     def close(self) -> None:
         """Ends the workers (in the middle, when there was an error) and removes what is left over."""
@@ -104,13 +125,13 @@ class OverlaySession:
         if event is not None:
             event.set()
 
-    def _submit(self, layer: Layer, progress: Progress | None) -> Future[_Staged]:
+    def _submit(self, layer: Layer, progress: Progress | None) -> Future[Staged]:
         staged = self._staged.pop(layer.digest, None)
         if staged is not None and algorithm_of(layer.diff_id) == "sha256":
             return staged
         return self._pool.submit(self._unpack, layer, progress)
 
-    def _unpack(self, layer: Layer, progress: Progress | None) -> _Staged:
+    def _unpack(self, layer: Layer, progress: Progress | None) -> Staged:
         """In a thread of the pool: drives its worker."""
         worker = self._worker()
         directory = self._owner.new_staging()
@@ -133,7 +154,7 @@ class OverlaySession:
             limits=self._owner.limits,
             **self._owner.arguments(),
         )
-        return _Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
+        return Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._local, "worker", None)
@@ -145,15 +166,21 @@ class OverlaySession:
                 self._workers.append(worker)
         return worker
 
-    def _finish(self, layer: Layer, staged: _Staged, below: Sequence[Layer]) -> None:
+    def _finish(self, layer: Layer, staged: Staged, below: Sequence[Layer]) -> None:
+        self._check(layer, staged)
+        lowers = self._owner.lowers([lower.chain_id for lower in below])
+        self._owner.complete(staged.directory, layer, staged.answer["implied"], lowers)
+        self._place(layer, staged)
+
+    def _check(self, layer: Layer, staged: Staged) -> None:
         if staged.diff_id != layer.diff_id:
             raise IntegrityError(
                 f"layer {layer.digest or layer.blob} is not what the image says: its content has the diff ID "
                 f"{staged.diff_id} instead of {layer.diff_id}"
             )
-        lowers = self._owner.lowers([lower.chain_id for lower in below])
+
+    def _place(self, layer: Layer, staged: Staged) -> None:
         answer = staged.answer
-        self._owner.complete(staged.directory, layer, answer["implied"], lowers)
         self._owner.place(staged.directory, layer, answer["size"], answer["inodes"], answer["notes"])
         with self._lock:
             self._directories.discard(staged.directory)

@@ -144,6 +144,8 @@ class LayerTree:
         if not target:
             raise ArchiveError(f"the archive is refused: hard link {show(entry.name)} points to nothing")
         source_parent = self._find(target[:-1])
+        if source_parent is parent and target[-1] == name:
+            return
         source = None if source_parent is None else source_parent.children.get(target[-1])
         if source is None:
             raise self._no_target(entry)
