@@ -160,6 +160,7 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "system": (
         ("df", "system_df", "Show what images, containers and volumes take on disk"),
         ("events", "events", "Show what happens in the engine, as it happens"),
+        ("fsck", "system_fsck", "Check everything that is stored, and repair it"),
         ("info", "info", "Show the engine and the host"),
         ("prune", "system_prune", "Remove everything that nothing uses"),
     ),

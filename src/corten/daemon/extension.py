@@ -32,6 +32,12 @@ async def bootstrap(call: Call) -> web.StreamResponse:
     return await call.send_lines(call.engine.images.bootstrap(image, tag=call.text("tag")))
 
 
+@routes.post("/corten/fsck")
+async def fsck(call: Call) -> web.StreamResponse:
+    """Checks the store; with `repair` mends it. JSON lines: see `engine.fsck.Fsck.run`."""
+    return await call.send_lines(call.engine.system.fsck.run(repair=call.flag("repair")))
+
+
 @routes.post("/corten/containers/{id}/exec")
 async def run_exec(call: Call) -> web.StreamResponse:
     """An exec in one round trip, on the descriptors of X-Corten-Stdio: create, start, and wait."""

@@ -22,6 +22,7 @@ from corten.api.system import (
 from corten.engine import rootless
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
+from corten.engine.fsck import Fsck
 from corten.engine.images import ImageService
 from corten.engine.state import Status
 from corten.engine.timestamp import now, rfc3339
@@ -43,6 +44,7 @@ class SystemService:
         self._containers = containers
         self._images = images
         self._volumes = volumes
+        self.fsck = Fsck(core)
 
     async def info(self) -> Info:
         core = self._core

@@ -221,16 +221,25 @@ class Registrar:
         removed: list[str] = []
         freed = 0
         with self.lock:
-            keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
-            keep |= self.tables.kept(int(time.time()))
-            for chain_id in list(self.snapshotter.walk()):
-                if chain_id not in keep and self._chain_pins[chain_id] <= 0:
-                    with contextlib.suppress(NotFound):
-                        freed += self.snapshotter.usage(chain_id).size
-                    self.snapshotter.remove(chain_id)
-                    removed.append(chain_id)
+            for chain_id in self.unneeded_layers():
+                with contextlib.suppress(NotFound):
+                    freed += self.snapshotter.usage(chain_id).size
+                self.snapshotter.remove(chain_id)
+                removed.append(chain_id)
         _, blob_bytes = self.content.collect(self.reachable)
         return freed + blob_bytes, removed
+
+    def unneeded_layers(self) -> list[str]:
+        """The chain IDs of layers that neither an image nor work in progress needs. They stay so only while
+        `lock` is held."""
+        with self.lock:
+            # First what is there: a layer that comes later belongs to somebody.
+            there = list(self.snapshotter.walk())
+            keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
+            keep |= self.tables.kept(int(time.time()))
+            return [
+                chain_id for chain_id in there if chain_id not in keep and self._chain_pins[chain_id] <= 0
+            ]
 
     def reachable(self) -> set[str]:
         """The digests of all blobs that an image or a name needs."""
@@ -256,11 +265,15 @@ class Registrar:
     def write_index(self) -> None:
         """Brings index.json up to date with the tags, for skopeo and umoci."""
         with self.lock:
-            entries = []
-            for name in self.tables.tags():
-                target = msgspec.json.decode(name.target, type=Descriptor)
-                entries.append(msgspec.structs.replace(target, annotations={REF_NAME: _familiar(name, ":")}))
-            self.content.write_index(Index(schema_version=2, media_type=OCI_INDEX, manifests=tuple(entries)))
+            self.content.write_index(self.index())
+
+    def index(self) -> Index:
+        """What index.json says when it is up to date."""
+        entries = []
+        for name in self.tables.tags():
+            target = msgspec.json.decode(name.target, type=Descriptor)
+            entries.append(msgspec.structs.replace(target, annotations={REF_NAME: _familiar(name, ":")}))
+        return Index(schema_version=2, media_type=OCI_INDEX, manifests=tuple(entries))
 
 
 def replace_annotations(descriptor: Descriptor) -> Descriptor:

@@ -121,6 +121,10 @@ class Tables:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
 
+    def damages(self) -> list[str]:
+        """What SQLite finds wrong with the database file; a quick check, without the indexes' contents."""
+        return [str(line) for (line,) in self._all("PRAGMA quick_check") if line != "ok"]
+
     # -- images
 
     def image(self, image_id: str) -> ImageRow | None:
@@ -165,6 +169,10 @@ class Tables:
                     row.hidden,
                 ),
             )
+
+    def set_chain(self, image_id: str, chain: str) -> None:
+        """Corrects the chain of an image."""
+        self._all("UPDATE images SET chain = ? WHERE id = ?", chain, image_id)
 
     def hide_image(self, image_id: str) -> None:
         """Keeps an image for its containers only."""
