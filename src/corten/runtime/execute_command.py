@@ -8,7 +8,7 @@ import stat
 from corten.errors import CommandNotExecutable, CommandNotFound, StartError
 from corten.linux import signals as s
 from corten.linux.process import close_range
-from corten.runtime.execute_init import supervise
+from corten.runtime.execute_init import hide, supervise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def explain(path: bytes, number: int) -> CommandNotFound | CommandNotExecutable:
 
 def init(child: Child) -> None:
     """Stay as PID 1; a forked process goes on, and becomes the command."""
+    hide()
     pid = os.fork()
     if pid != 0:
         supervise(pid)

@@ -12,15 +12,17 @@ _SYNCHRONOUS = {4, 5, 7, 8, 11}  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: our
 _SIGCHLD, _SIGTTIN, _SIGTTOU = 17, 21, 22
 
 
-def supervise(child: int) -> None:
-    """Serve as init until `child` ends. Does not return.
-
-    Not dumpable: what this process has in its memory, and what its /proc entries point to, is not the
-    container's.
+def hide() -> None:
+    """Before the command is there to look: what this process has in its memory, and what its /proc entries
+    point to, is not the container's.
     """
     p.prctl(p.PR_SET_DUMPABLE, 0)
     p.set_name(b"corten-init")
     _hide_command_line()
+
+
+def supervise(child: int) -> None:
+    """Serve as init until `child` ends. Does not return."""
     close_range(3)
     signals = s.valid_signals() - _SYNCHRONOUS
     s.pthread_sigmask(s.SIG_BLOCK, signals)
