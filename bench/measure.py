@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -36,13 +36,15 @@ class Target:
 
 @dataclass
 class Result:
-    """One row group of the table."""
+    """One row group of the table. With `x`, the chart is a curve: where each series lies on a logarithmic
+    axis."""
 
     scenario: str
     title: str
     unit: str
     series: dict[str, Series]
     targets: list[Target]
+    x: dict[str, float] | None = None
 
     def ratio(self, target: Target) -> float:
         ours = self.series[target.ours].median
@@ -53,7 +55,9 @@ class Result:
         return ratio >= target.bound if target.at_least else ratio <= target.bound
 
 
-def in_turns(samplers: dict[str, Callable[[], float]], rounds: int, *, warmup: int = 1) -> dict[str, Series]:
+def in_turns(
+    samplers: Mapping[str, Callable[[], float]], rounds: int, *, warmup: int = 1
+) -> dict[str, Series]:
     """Call every sampler once a round, A B C A B C, so that a drift of the machine meets all alike."""
     series = {name: Series(name) for name in samplers}
     names = list(samplers)

@@ -6,11 +6,15 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Result, Target
 
 
 def figure(value: float, unit: str) -> str:
+    """A quantity; a factor (×) has two places more than none."""
+    if unit == "×":
+        return f"{value:.2f}×"
     digits = 1 if value < 100 else 0
     return f"{value:.{digits}f} {unit}"
 
@@ -18,11 +22,10 @@ def figure(value: float, unit: str) -> str:
 def bound_text(target: Target, unit: str) -> str:
     sign = "≥" if target.at_least else "≤"
     if not target.peer:
-        return f"{sign} {target.bound:g} {unit}"
-    if target.bound < 1:
-        return (
-            f"{sign} 1/{1 / target.bound:.3g}" if target.bound not in (0.6,) else f"{sign} {target.bound:g}"
-        )
+        return f"{sign} {target.bound:g}{'' if unit == '×' else ' '}{unit}"
+    whole = round(1 / target.bound)
+    if whole > 1 and abs(target.bound * whole - 1) < 1e-9:
+        return f"{sign} 1/{whole}"
     return f"{sign} {target.bound:g}×"
 
 
@@ -93,7 +96,13 @@ def write(results: list[Result], versions: dict[str, str], directory: Path, name
     chart(results, directory / f"{name}.png")
 
 
-COLOURS = {"corten": "#b7410e", "docker": "#2496ed", "podman": "#892ca0", "kernel": "#555555"}
+COLOURS = {
+    "corten": "#b7410e",
+    "corten overlay": "#dd9c7b",
+    "docker": "#2496ed",
+    "podman": "#892ca0",
+    "kernel": "#555555",
+}
 
 
 def chart(results: list[Result], path: Path) -> None:
@@ -111,18 +120,42 @@ def chart(results: list[Result], path: Path) -> None:
     for axis in axes.flat[len(results) :]:
         axis.set_visible(False)
     for axis, result in zip(axes.flat, results, strict=False):
-        names = list(result.series)[::-1]
-        values = [result.series[n].median for n in names]
-        axis.barh(names, values, color=[COLOURS.get(n.split()[0], "#9a9a9a") for n in names], height=0.62)
-        for index, value in enumerate(values):
-            axis.text(value, index, "  " + figure(value, result.unit), va="center", fontsize=8)
+        if result.x:
+            _curve(axis, result, result.x)
+        else:
+            _bars(axis, result)
         axis.set_title(result.title, fontsize=9, loc="left")
-        axis.set_xlim(0, max(values) * 1.25)
         axis.tick_params(labelsize=8)
-        axis.xaxis.set_visible(False)
-        for side in ("top", "right", "bottom"):
+        for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure_.suptitle(f"Medians, in one run, in turns. {machine()}", fontsize=9, x=0.01, ha="left")
     figure_.tight_layout()
     figure_.savefig(path, dpi=110)
     pyplot.close(figure_)
+
+
+def _bars(axis: Any, result: Result) -> None:
+    names = list(result.series)[::-1]
+    values = [result.series[n].median for n in names]
+    colours = [COLOURS.get(n) or COLOURS.get(n.split()[0], "#9a9a9a") for n in names]
+    axis.barh(names, values, color=colours, height=0.62)
+    for index, value in enumerate(values):
+        axis.text(value, index, "  " + figure(value, result.unit), va="center", fontsize=8)
+    axis.set_xlim(0, max(values) * 1.25)
+    axis.xaxis.set_visible(False)
+    axis.spines["bottom"].set_visible(False)
+
+
+def _curve(axis: Any, result: Result, x: dict[str, float]) -> None:
+    names = sorted(result.series, key=lambda name: x[name])
+    values = [result.series[name].median for name in names]
+    axis.plot([x[name] for name in names], values, marker="o", color=COLOURS["corten"])
+    for name, value in zip(names, values, strict=True):
+        axis.annotate(
+            figure(value, result.unit), (x[name], value), (0, 6), textcoords="offset points", fontsize=8
+        )
+    axis.set_xscale("log")
+    axis.set_xticks([x[name] for name in names], names)
+    axis.minorticks_off()
+    axis.set_ylim(0, max(values) * 1.4)
+    axis.set_ylabel(result.unit, fontsize=8)

@@ -1,0 +1,1 @@
+"""What pulling, loading, saving, pushing and reading images costs, beside docker, podman and skopeo."""
