@@ -147,11 +147,21 @@ class Info(Message, kw_only=True):
     warnings: list[str] | None = None
 
 
+class ImagesDiskUsage(Message, kw_only=True):
+    """The images together, as API 1.52 has it; sizes in bytes on disk."""
+
+    active_count: int = 0
+    total_count: int = 0
+    reclaimable: int = 0
+    total_size: int = 0
+
+
 class DiskUsage(Message, kw_only=True):
     """GET /system/df."""
 
     layers_size: int = 0
     images: list[ImageSummary] | None = None
+    images_disk_usage: ImagesDiskUsage | msgspec.UnsetType = msgspec.UNSET
     containers: list[ContainerSummary] | None = None
     volumes: list[Volume] | None = None
     build_cache: list[Any] | None = []

@@ -59,6 +59,7 @@ class Engine:
         self.volumes = VolumeService(core)
         self.networks = NetworkService(core)
         self.system = SystemService(core, self.containers, self.images, self.volumes)
+        self.system.fsck.repaired = launching.forget_layers
 
     @classmethod
     async def start(cls, paths: Paths, *, launcher: Launcher | None = None) -> Engine:

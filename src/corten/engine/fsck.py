@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class Fsck:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._busy = False
+        self.repaired: Callable[[], None] = lambda: None
+        """Called after layers were made again."""
 
     async def run(self, *, repair: bool = False) -> AsyncIterator[dict[str, Any]]:
         """{"step": {"stage", "subject", "done", "total"}}, {"problem": {"kind", "subject", "problem",
@@ -64,7 +66,11 @@ class Fsck:
         checker = Checker(core.images, snapshotter, tell, repair=repair)
         await self._blobs(checker, tell, repair)
         await _in_thread(checker.references, self._uses())
-        await _in_thread(checker.layers, self._uses())
+        try:
+            await _in_thread(checker.layers, self._uses())
+        finally:
+            if repair:
+                self.repaired()
         await _in_thread(checker.leftovers, [core.paths.trash])
         self._containers(tell)
         return checker.checked

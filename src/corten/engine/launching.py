@@ -163,6 +163,10 @@ class Launching:
             self._lowers[chain] = found
         return found
 
+    def forget_layers(self) -> None:
+        """Layers were made again: where they were, they may not be found any more."""
+        self._lowers.clear()
+
     def _files(self, container: Container, directory: Path) -> tuple[tuple[str, bytes], ...]:
         """hostname, resolv.conf and hosts, unless another container's are used."""
         host = container.host_config

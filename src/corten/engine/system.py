@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import platform
@@ -14,11 +15,14 @@ from corten.api.system import (
     MIN_API_VERSION,
     ComponentVersion,
     DiskUsage,
+    ImagesDiskUsage,
     Info,
     PlatformName,
     RuntimeInfo,
     Version,
 )
+from corten.api.volume import VolumeUsage
+from corten.content.allocation import allocated
 from corten.engine import rootless
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
@@ -28,6 +32,7 @@ from corten.engine.state import Status
 from corten.engine.timestamp import now, rfc3339
 from corten.engine.volumes import VolumeService
 from corten.errors import InvalidArgument
+from corten.image.footprint import measure
 from corten.runtime.capabilities import last_capability
 from corten.version import __version__
 
@@ -141,17 +146,35 @@ class SystemService:
         )
 
     async def df(self, types: tuple[str, ...] = ()) -> DiskUsage:
-        """Disk usage of containers, images and volumes; `types` picks of container, image, volume."""
+        """Disk usage of containers, images and volumes, as du(1) counts: blocks, and a file with several
+        names once. `types` picks of container, image, volume."""
         for kind in types:
             if kind not in ("container", "image", "volume", "build-cache"):
                 raise InvalidArgument(f"unknown object type: {kind}")
         result = DiskUsage()
+        paths = self._core.paths
         if not types or "image" in types:
-            result.layers_size, result.images = await self._images.usage()
+            footprint = await asyncio.to_thread(measure, self._core.images.registrar)
+            _, result.images = await self._images.usage()
+            unused = [image.id for image in result.images if not image.containers]
+            result.layers_size = footprint.total
+            result.images_disk_usage = ImagesDiskUsage(
+                active_count=len(result.images) - len(unused),
+                total_count=len(result.images),
+                reclaimable=footprint.freed_without(unused),
+                total_size=footprint.total,
+            )
         if not types or "container" in types:
             result.containers = await self._containers.list(all=True, size=True)
+            for container in result.containers:
+                place = paths.container(container.id)
+                container.size_rw = await asyncio.to_thread(allocated, [place])
         if not types or "volume" in types:
             result.volumes = await self._volumes.usage()
+            for volume in result.volumes:
+                if isinstance(volume.usage_data, VolumeUsage) and volume.driver == "local":
+                    place = paths.volumes / volume.name
+                    volume.usage_data.size = await asyncio.to_thread(allocated, [place])
         return result
 
 

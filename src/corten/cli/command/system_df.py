@@ -46,7 +46,7 @@ def _summary(usage: Json) -> list[Row]:
     images, containers = usage.get("Images") or [], usage.get("Containers") or []
     volumes, cache = usage.get("Volumes") or [], usage.get("BuildCache") or []
     layers = usage.get("LayersSize") or 0
-    used = sum(item["Size"] - max(item.get("SharedSize", 0), 0) for item in images if item.get("Containers"))
+    reclaimable = (usage.get("ImagesDiskUsage") or {}).get("Reclaimable", 0)
     running = [item for item in containers if item["State"] in ("running", "paused", "restarting")]
     written = sum(item.get("SizeRw") or 0 for item in containers)
     stopped = written - sum(item.get("SizeRw") or 0 for item in running)
@@ -57,7 +57,7 @@ def _summary(usage: Json) -> list[Row]:
     idle_cache = sum(item["Size"] for item in cache if not item.get("Shared") and not item.get("InUse"))
     active_images = sum(bool(item.get("Containers")) for item in images)
     return [
-        _row("Images", len(images), active_images, layers, max(layers - used, 0)),
+        _row("Images", len(images), active_images, layers, reclaimable),
         _row("Containers", len(containers), len(running), written, stopped),
         _row("Local Volumes", len(volumes), len(bound), stored, unbound),
         _row("Build Cache", len(cache), sum(bool(item.get("InUse")) for item in cache), in_cache, idle_cache),
