@@ -197,6 +197,7 @@ class ImageStore:
         """Gives up the store's own database connection and what it would do later."""
         self.transfers.close()
         self._registrar.settler.close()
+        self.snapshotter.close()
         self._tables.close()
 
     def _chosen(self, names: Sequence[str]) -> builtins.list[tuple[Image, builtins.list[Reference]]]:

@@ -131,6 +131,9 @@ class OverlaySnapshotter:
             if not entry.name.startswith(".") and (entry / "layer.json").exists():
                 yield f"sha256:{entry.name}"
 
+    def close(self) -> None:
+        """See Snapshotter: directories need not be held."""
+
     def recover(self) -> None:
         """See Snapshotter."""
         for leftover in self.staging.iterdir():

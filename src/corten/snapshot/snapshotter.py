@@ -94,6 +94,10 @@ class Snapshotter(Protocol):
         """Removes what a killed process left half-made, and layers that a power failure may have torn."""
         ...
 
+    def close(self) -> None:
+        """Lets go of what it holds of the layers (mounts); containers that run keep theirs."""
+        ...
+
     def settle(self) -> None:
         """Makes what was prepared since the last call durable on disk (may take seconds; call it when
         idle)."""

@@ -70,12 +70,13 @@ async def test_another_data_directory_lets_containers_run(busybox_paths: Paths, 
 
 async def test_a_layer_that_was_deleted_by_hand(busybox_paths: Paths) -> None:
     """It is unpacked again from its blob; one sentence when that is gone too."""
-    async with running(busybox_paths) as boat:
+    async with running(busybox_paths, empty=False) as boat:
         identity = await boat.create("true")
         _delete_layers(busybox_paths)
         await boat.containers.start(identity)
         await boat.containers.wait(identity, "not-running").result()
-        _delete_layers(busybox_paths)
+    _delete_layers(busybox_paths)
+    async with running(busybox_paths) as boat:  # one that does not hold the layer's mount any more
         for blob in (busybox_paths.content / "blobs/sha256").iterdir():
             if blob.stat().st_size > 100_000:
                 blob.unlink()

@@ -35,11 +35,12 @@ class Support:
 def probe(directory: Path) -> Support | None:
     """What works in `directory`'s file system; None when nothing does, as in a user namespace.
 
-    A result is kept in `directory` for this kernel, but only a good one: a module may be loaded later.
+    A result is kept in `directory` for this kernel and this file system (a tmpfs backs no mount of a file),
+    but only a good one: a module may be loaded later.
     """
     if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
         return None
-    kernel = f"{platform.release()} {platform.version()}"
+    kernel = f"{platform.release()} {platform.version()} on device {directory.stat().st_dev}"
     record = directory / ".erofs-support"
     try:
         kept = json.loads(record.read_text())
