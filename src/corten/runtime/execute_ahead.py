@@ -34,8 +34,13 @@ class Ahead:
         self.shared: vfork.Shared | None = None
 
     def make_namespaces(self) -> None:
-        """Enter new ones, if this user may."""
+        """Enter new ones, if this user may, and may come back: an ordinary user's host network is not his."""
         try:
+            origin = os.pidfd_open(self._origin)
+            try:
+                setns(origin, _NAMESPACES)
+            finally:
+                os.close(origin)
             unshare(_NAMESPACES)
             self._made = _NAMESPACES
             set_up(b"lo")
