@@ -163,10 +163,10 @@ def test_the_default_bridge(docker: Docker) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["pull", "debian:12"], "pull"),
-        (["push", IMAGE], "push"),
+        (["pull", "127.0.0.1:1/debian:12"], "pull"),
+        (["push", "127.0.0.1:1/nobody"], "does not exist"),
         (["search", "debian"], "search"),
-        (["login", "-u", "a", "-p", "b", "example.com"], "log in"),
+        (["login", "-u", "a", "-p", "b", "127.0.0.1:1"], "127.0.0.1:1"),
         (["network", "create", "mine"], "network"),
         (["service", "ls"], "swarm"),
         (["swarm", "init"], "swarm"),
