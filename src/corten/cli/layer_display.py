@@ -56,7 +56,9 @@ class LayerDisplay:
                 print(f"{name}: {status}", file=self._stream, flush=True)
             return
         if self._progress is None:
-            self._progress = _bars(self._stream)
+            from corten.cli.layer_bars import bars
+
+            self._progress = bars(self._stream)
             self._progress.start()
         done = status.startswith(_FINISHED)
         if name not in self._tasks:
@@ -92,20 +94,6 @@ def show(messages: Iterable[Json], stream: TextIO | None) -> list[Json]:
             elif status:
                 display.line(f"{name}: {status}" if name else status)
     return results
-
-
-def _bars(stream: TextIO) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=Console(file=stream),
-        expand=True,
-    )
 
 
 def output(quiet: bool) -> TextIO | None:

@@ -6,7 +6,7 @@ import sys
 
 from corten.cli import layer_display
 from corten.client import credentials
-from corten.errors import InvalidArgument, NotFound
+from corten.errors import InvalidArgument, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,12 +93,13 @@ def pull_missing(session: Session, image: str, query: dict[str, str], quiet: boo
     print(f"Unable to find image '{name}' locally", file=sys.stderr, flush=True)
     try:
         pull(session, name, query, None if quiet else sys.stderr)
-    except NotFound as error:
-        raise NotFound(f"{error.message}{_hint(name)}") from error
+    except (NotFound, Unavailable) as error:
+        raise type(error)(f"{error.message}{_hint(name)}") from error
 
 
 def _hint(name: str) -> str:
+    """How to get along without a registry."""
     short = canonical(name).removeprefix("docker.io/library/").partition(":")[0]
     if short in ("busybox", "debian"):
-        return f"; without a registry, 'corten image bootstrap {short}' makes one"
-    return ""
+        return f"; 'corten image bootstrap {short}' makes one here, 'corten load -i FILE' brings one"
+    return "; 'corten load -i FILE' brings an image without a registry"
