@@ -7,16 +7,18 @@ has died (its parent's id changes) removes what it was making and ends.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from corten import errors
+from corten.snapshot.digester import Digester
 from corten.snapshot.growing import GrowingReader
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
@@ -143,13 +145,13 @@ def _unpack(
             source = GrowingReader(blob, blob, lambda offset: (known, True))
         bounds = Limits(**limits)
         inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        digest = hashlib.new(algorithm) if algorithm else None
-        read = inflater.read if digest is None else hashing(inflater.read, digest.update)
-        done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
-            TarReader(read, limits=bounds, what="layer")
-        )
-        while final and source.read(PIECE):
-            pass  # nothing counts before a growing blob is verified as a whole
+        with hashing(inflater.read, algorithm) as (read, diff_id):
+            done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
+                TarReader(read, limits=bounds, what="layer")
+            )
+            while final and source.read(PIECE):
+                pass  # nothing counts before a growing blob is verified as a whole
+            found = diff_id()
         os.close(root_fd)
     finally:
         if source is not None:
@@ -160,7 +162,7 @@ def _unpack(
         "inodes": done.inodes,
         "implied": done.implied,
         "notes": done.notes,
-        "diff_id": f"{algorithm}:{digest.hexdigest()}" if digest is not None else "",
+        "diff_id": found,
         "plain": inflater.compression == "plain",
     }
 
@@ -181,13 +183,21 @@ def reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
     return read
 
 
-def hashing(read: Read, update: Callable[[bytes], None]) -> Read:
-    def hashed(size: int = PIECE) -> bytes:
-        data = read(size)
-        update(data)
-        return data
+@contextlib.contextmanager
+def hashing(read: Read, algorithm: str) -> Iterator[tuple[Read, Callable[[], str]]]:
+    """(`read`, hashed on the way; what tells the digest in the end). Neither is needed when `algorithm` is
+    empty: the digest is then, too."""
+    if not algorithm:
+        yield read, lambda: ""
+        return
+    with Digester(algorithm) as digester:
 
-    return hashed
+        def hashed(size: int = PIECE) -> bytes:
+            data = read(size)
+            digester.update(data)
+            return data
+
+        yield hashed, lambda: f"{algorithm}:{digester.hexdigest()}"
 
 
 def _index(answer: Answer, parent: int, **request: Any) -> Any:

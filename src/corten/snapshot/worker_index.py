@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 from typing import Any
 
@@ -109,24 +108,24 @@ def _stream(
     data = -1
     try:
         inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        digest = hashlib.new(algorithm) if algorithm else None
-        read: Read = inflater.read if digest is None else hashing(inflater.read, digest.update)
-        if in_tar:
-            data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
-            read = _keeping(read, data)
-        done = index_layer(
-            TarReader(read, limits=bounds, what="layer"),
-            image,
-            device_size=(lambda: os.fstat(data).st_size) if in_tar else None,
-            limits=bounds,
-        )
-        while final and source.read(PIECE):
-            pass  # nothing counts before a growing blob is verified as a whole
+        with hashing(inflater.read, algorithm) as (read, diff_id):
+            if in_tar:
+                data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
+                read = _keeping(read, data)
+            done = index_layer(
+                TarReader(read, limits=bounds, what="layer"),
+                image,
+                device_size=(lambda: os.fstat(data).st_size) if in_tar else None,
+                limits=bounds,
+            )
+            while final and source.read(PIECE):
+                pass  # nothing counts before a growing blob is verified as a whole
+            found = diff_id()
     finally:
         source.close()
         if data >= 0:
             os.close(data)
-    return _result(done, f"{algorithm}:{digest.hexdigest()}" if digest is not None else "")
+    return _result(done, found)
 
 
 def _result(done: Indexed, diff_id: str) -> dict[str, Any]:

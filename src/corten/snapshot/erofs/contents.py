@@ -25,6 +25,7 @@ START = 4096  # behind the superblock
 ALIGN = 4096
 _MAX_CHUNKS = 1 << 16
 _TOGETHER = 1 << 20
+_MAX_PIECES = 1024  # of one pwritev: IOV_MAX
 _ZEROS = memoryview(bytes(ALIGN))
 
 
@@ -70,7 +71,14 @@ class Copied:
 
     def flush(self) -> None:
         """See Contents."""
-        _write(self._fd, memoryview(b"".join(self._pending)), self._pending_at)
+        at = self._pending_at
+        for start in range(0, len(self._pending), _MAX_PIECES):
+            pieces = self._pending[start : start + _MAX_PIECES]
+            size = sum(map(len, pieces))
+            written = os.pwritev(self._fd, pieces, at)
+            if written < size:
+                _write(self._fd, memoryview(b"".join(pieces))[written:], at + written)
+            at += size
         self._pending_at += self._pending_size
         self._pending.clear()
         self._pending_size = 0
