@@ -122,6 +122,7 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "image": (
         ("bootstrap", "image_bootstrap", "Make a base image from the distribution's own packages"),
+        ("browse", "image_browse", "Show the files of an image, and the layer each comes from"),
         ("history", "history", "Show the layers of an image and how they were made"),
         ("import", "import_", "Make an image from a root file system tar"),
         ("inspect", "image_inspect", "Show everything about images"),

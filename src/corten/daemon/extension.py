@@ -38,6 +38,13 @@ async def fsck(call: Call) -> web.StreamResponse:
     return await call.send_lines(call.engine.system.fsck.run(repair=call.flag("repair")))
 
 
+@routes.get("/corten/images/{name*}/browse")
+async def browse(call: Call) -> web.StreamResponse:
+    """What the image has at `path` and below, with layers: see `engine.image_browsing.browse_image`."""
+    pieces = call.engine.images.browse(call["name"], call.text("path") or "/", deleted=call.flag("deleted"))
+    return await call.send_bytes(pieces, "application/json")
+
+
 @routes.post("/corten/containers/{id}/exec")
 async def run_exec(call: Call) -> web.StreamResponse:
     """An exec in one round trip, on the descriptors of X-Corten-Stdio: create, start, and wait."""

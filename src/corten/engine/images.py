@@ -21,6 +21,7 @@ from corten.api.image import (
     RootFS,
 )
 from corten.engine.core import Core
+from corten.engine.image_browsing import browse_image
 from corten.engine.image_manifests import describe
 from corten.engine.progress_line import progress_line
 from corten.engine.registry import RegistryService
@@ -232,6 +233,10 @@ class ImageService:
         name = next(iter(loaded.names), loaded.id)
         self._core.events.publish("image", "import", loaded.id, {"name": name})
         yield {"stream": f"Made image: {name}\n", "aux": {"ID": loaded.id}}
+
+    def browse(self, ref: str, path: str, *, deleted: bool = False) -> AsyncIterator[bytes]:
+        """The image's files and their layers, as JSON lines: see `image_browsing.browse_image`."""
+        return browse_image(self._core, ref, path, deleted=deleted)
 
     async def usage(self) -> tuple[int, builtins.list[ImageSummary]]:
         """For `system df`: bytes of all layers, and the images with what they share."""
