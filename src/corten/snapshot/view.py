@@ -5,6 +5,7 @@ No mount is ever visible on the host, and nothing needs cleaning when the worker
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -105,7 +106,8 @@ def mount_overlay(
     try:
         fd = _by_context(lowers, upper, work, readonly)
     except OSError as error:
-        if "lowerdir+" not in str(error.filename):
+        # Before Linux 6.5 the option is not known: some versions say so only when the whole is made.
+        if error.errno != errno.EINVAL:
             raise Unsupported(f"cannot mount the container's file system: {error}") from error
         _classic(lowers, upper, work, target, readonly)
         return

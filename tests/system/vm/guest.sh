@@ -16,7 +16,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd
 ip link set lo up
 hostname vm
-for module in overlay veth bridge nf_tables nft_chain_nat tun loop; do modprobe -q $module; done
+for module in overlay veth bridge nf_tables nft_chain_nat tun loop erofs; do modprobe -q $module; done
 mkdir -p /run/checkout /run/out
 mount -t ext4 -o ro /dev/vdc /run/checkout
 cp -a /run/checkout /tmp/checkout
