@@ -106,7 +106,7 @@ class Creation:
             directory.mkdir(mode=0o710)
             (directory / "upper").mkdir(mode=0o755)
             (directory / "work").mkdir(mode=0o711)
-            with transaction(core.connection):
+            with core.images.taking(image.id), transaction(core.connection):
                 self._make_volumes(container, resolved, made)
                 core.catalog.add(container)
             if resolved.mounts:

@@ -14,6 +14,7 @@ from corten.engine import rootless
 from corten.engine.catalog import Catalog
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
+from corten.engine.disk_budget import DiskBudget, configured_limit
 from corten.engine.events import EventBus
 from corten.engine.execs import ExecService
 from corten.engine.health import Health
@@ -60,6 +61,7 @@ class Engine:
         self.networks = NetworkService(core)
         self.system = SystemService(core, self.containers, self.images, self.volumes)
         self.system.fsck.repaired = launching.forget_layers
+        self.disk_budget = DiskBudget(core, configured_limit())
 
     @classmethod
     async def start(cls, paths: Paths, *, launcher: Launcher | None = None) -> Engine:
@@ -81,6 +83,7 @@ class Engine:
                 recovery = Recovery(core, engine._lifecycle)
                 await recovery.run()
                 recovery.begin_restarts()
+                engine.disk_budget.begin()
             except BaseException:
                 if launcher is None:
                     await own_launcher.close()
@@ -97,6 +100,7 @@ class Engine:
         """Lets go of everything; containers keep running."""
         core = self._core
         core.closing = True
+        await self.disk_budget.close()
         tasks = []
         for container in core.catalog:
             self._health.end(container)

@@ -47,6 +47,7 @@ class Launching:
         Raises StartError and the like; nothing of the attempt stays then.
         """
         core = self._core
+        core.images.uses.now(container.definition.image_id)
         directory = core.paths.container(container.id)
         needs_network = needs_endpoint(container)
         # The monitor gets ready, on another processor, while the plan is worked out.

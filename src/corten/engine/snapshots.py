@@ -31,7 +31,7 @@ def configured(environ: Mapping[str, str]) -> str:
     """One of _DRIVERS, or "" when nothing is configured. InvalidArgument."""
     if name := environ.get("CORTEN_SNAPSHOTTER"):
         return _known(name, "CORTEN_SNAPSHOTTER")
-    for path in _files(environ):
+    for path in config_files(environ):
         if not path.exists():
             continue
         import tomllib
@@ -55,7 +55,7 @@ def _known(name: object, where: str) -> str:
     return str(name)
 
 
-def _files(environ: Mapping[str, str]) -> list[Path]:
+def config_files(environ: Mapping[str, str]) -> list[Path]:
     """The user's own before the system's."""
     if explicit := environ.get("CORTEN_CONFIG"):
         return [Path(explicit)]

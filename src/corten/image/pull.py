@@ -173,8 +173,10 @@ class _Puller:
     # -- an image
 
     async def _image(self, found: Found, document: Manifest, lease: Lease, known: str) -> PulledImage:
+        lease.pin(
+            document.config.digest
+        )  # before looking: somebody may just be removing the last image with it
         if not self._content.contains(document.config.digest):
-            lease.pin(document.config.digest)
             data = await self._client.read_blob(self._reference.path, document.config, limit=MAX_CONFIG_BYTES)
             await asyncio.to_thread(self._content.add, data, expected=document.config.digest, lease=lease)
         plan = self._registrar.plan(found.manifest)

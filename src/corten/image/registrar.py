@@ -61,6 +61,9 @@ class Registrar:
         self.snapshotter = snapshotter
         self.settler = Settler(snapshotter)
         self.lock = threading.RLock()
+        self.row_lock = threading.RLock()
+        """Held for moments only: while an image that nobody uses loses its row, and while a container takes
+        one. Inside of `lock`, where both are needed."""
         self._chain_pins: Counter[str] = Counter()
         self._decoded: dict[str, tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
 

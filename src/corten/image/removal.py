@@ -27,7 +27,7 @@ class Remover:
                 return done
             image = self._registrar.image(naming.find(self._registrar, name))
             try:
-                with self._tables.transaction():
+                with self._registrar.row_lock, self._tables.transaction():
                     self._remove(image, name, force, prune, done)
             finally:
                 self._registrar.write_index()
@@ -69,16 +69,29 @@ class Remover:
             for image in naming.select(self._registrar, images, wanted):
                 if not all and not naming.is_dangling(image):
                     continue
-                if self._users.of_image(image.id) or (
-                    naming.is_dangling(image) and self._tables.children(image.id)
-                ):
-                    continue
-                self._prune_one(image, done)
+                with self._registrar.row_lock:
+                    if self._users.of_image(image.id) or (
+                        naming.is_dangling(image) and self._tables.children(image.id)
+                    ):
+                        continue
+                    self._prune_one(image, done)
             self._registrar.write_index()
         self._tables.give_up_all()
         freed, chain_ids = self._registrar.collect()
         done += [Removed(deleted=chain_id) for chain_id in chain_ids]
         return Pruned(tuple(done), freed)
+
+    def evict(self, image_id: str) -> list[Removed]:
+        """Removes an image with all its names, unless somebody uses it, or builds upon it, by now."""
+        done: list[Removed] = []
+        with self._registrar.lock:
+            with self._registrar.row_lock:
+                row = self._tables.image(image_id)
+                if row is None or self._users.of_image(image_id) or self._tables.children(image_id):
+                    return []
+                self._prune_one(self._registrar.image(row), done)
+            self._registrar.write_index()
+        return self._collect(done)
 
     def _prune_one(self, image: Image, done: list[Removed]) -> None:
         with self._tables.transaction():

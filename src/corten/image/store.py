@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from corten.content import ContentStore
@@ -14,6 +15,7 @@ from corten.image.archive_reader import ByteSource
 from corten.image.archive_writer import ArchiveWriter, ByteSink
 from corten.image.creation import Creator
 from corten.image.disk_usage import disk_usage
+from corten.image.eviction import Evicted, Uses, evict
 from corten.image.history import history_of
 from corten.image.layer_pipeline import LayerTransfers
 from corten.image.loader import Loader
@@ -59,6 +61,7 @@ class ImageStore:
         self._registrar = Registrar(self._tables, content, snapshotter)
         self._creator = Creator(self._registrar)
         self.transfers = LayerTransfers(content)
+        self.uses = Uses(self._tables)
 
     @property
     def registrar(self) -> Registrar:
@@ -122,6 +125,24 @@ class ImageStore:
     def prune(self, *, all: bool = False, filters: Filters | None = None) -> Pruned:
         """Removes dangling images (with `all`, or the filter dangling=false: every unused one). Slow."""
         return Remover(self._registrar, self.users).prune(all=all, filters=filters or {})
+
+    @contextlib.contextmanager
+    def taking(self, image_id: str) -> Iterator[None]:
+        """For the moment in which something that `users` tells of begins to use an image: until it ends, the
+        image cannot go. NotFound when it has gone already."""
+        with self._registrar.row_lock:
+            row = self._tables.image(image_id)
+            if row is None or row.hidden:
+                raise NotFound(f"No such image: {image_id}")
+            self.uses.now(image_id)
+            yield
+
+    def evict(self, limit: int, *, grace: float) -> builtins.list[Evicted]:
+        """Removes the images that were used least recently, and are not in use, until blobs and layers take
+        at most `limit` bytes; none that was used or came within `grace` seconds. Slow."""
+        return evict(
+            self._registrar, Remover(self._registrar, self.users), self.users, self.uses, limit, grace
+        )
 
     def load(
         self, stream: ByteSource, *, platform: Platform | None = None, report: Report = silent
@@ -195,6 +216,7 @@ class ImageStore:
 
     def close(self) -> None:
         """Gives up the store's own database connection and what it would do later."""
+        self.uses.save()
         self.transfers.close()
         self._registrar.settler.close()
         self.snapshotter.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS image_digests (
     PRIMARY KEY (repository, digest)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS image_digests_image ON image_digests (image);
+CREATE TABLE IF NOT EXISTS image_used (image TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS image_kept (key TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -184,6 +185,20 @@ class Tables:
 
     def _images(self, sql: str, *values: object) -> list[ImageRow]:
         return [ImageRow(*row) for row in self._all(sql, *values)]  # type: ignore[arg-type]
+
+    # -- when images were used last
+
+    def save_uses(self, uses: Mapping[str, int]) -> None:
+        """When images were used, in nanoseconds since 1970; forgets images that are gone."""
+        with self.transaction():
+            for image_id, moment in uses.items():
+                self._all("INSERT OR REPLACE INTO image_used VALUES (?,?)", image_id, moment)
+            self._all("DELETE FROM image_used WHERE image NOT IN (SELECT id FROM images)")
+
+    def uses(self) -> dict[str, int]:
+        """What `save_uses` has written down."""
+        rows = self._all("SELECT image, at FROM image_used")
+        return {str(image): int(moment) for image, moment in rows}  # type: ignore[call-overload]
 
     # -- what a pull that broke off has verified
 
