@@ -45,6 +45,25 @@ async def browse(call: Call) -> web.StreamResponse:
     return await call.send_bytes(pieces, "application/json")
 
 
+@routes.post("/corten/images/{name*}/mount")
+async def mount(call: Call) -> web.StreamResponse:
+    """A read-only view of the image at `path`: {"Path", "Image", "Name", "Created"}."""
+    return call.json(await call.engine.image_mounts.mount(call["name"], call.text("path")), 201)
+
+
+@routes.get("/corten/mounts")
+async def mounts(call: Call) -> web.StreamResponse:
+    """All such views."""
+    return call.json(call.engine.image_mounts.list())
+
+
+@routes.delete("/corten/mounts")
+async def unmount(call: Call) -> web.StreamResponse:
+    """Takes the one at `path` away; with `force` also while it is used."""
+    await call.engine.image_mounts.unmount(call.text("path"), force=call.flag("force"))
+    return call.empty()
+
+
 @routes.post("/corten/containers/{id}/exec")
 async def run_exec(call: Call) -> web.StreamResponse:
     """An exec in one round trip, on the descriptors of X-Corten-Stdio: create, start, and wait."""

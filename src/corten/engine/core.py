@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from corten.engine.catalog import Catalog
 from corten.engine.events import EventBus
@@ -16,6 +17,9 @@ from corten.network.controller import NetworkController
 from corten.runtime.cgroup.layout import Layout
 from corten.volume.store import VolumeStore
 
+if TYPE_CHECKING:
+    from corten.engine.image_mounts import ImageMountRecords
+
 
 @dataclass(slots=True, kw_only=True)
 class Core:
@@ -24,6 +28,7 @@ class Core:
     paths: Paths
     connection: sqlite3.Connection
     catalog: Catalog
+    image_mounts: ImageMountRecords
     events: EventBus
     launcher: Launcher
     images: ImageStore

@@ -18,6 +18,7 @@ from corten.engine.disk_budget import DiskBudget, configured_limit
 from corten.engine.events import EventBus
 from corten.engine.execs import ExecService
 from corten.engine.health import Health
+from corten.engine.image_mounts import ImageMountRecords, ImageMounts
 from corten.engine.images import ImageService
 from corten.engine.launching import Launching
 from corten.engine.lifecycle import Lifecycle
@@ -61,6 +62,8 @@ class Engine:
         self.networks = NetworkService(core)
         self.system = SystemService(core, self.containers, self.images, self.volumes)
         self.system.fsck.repaired = launching.forget_layers
+        self.image_mounts = ImageMounts(core, core.image_mounts)
+        self.image_mounts.list()  # forgets those that are gone
         self.disk_budget = DiskBudget(core, configured_limit())
 
     @classmethod
@@ -151,8 +154,9 @@ def take_lock(paths: Paths) -> list[int]:
 class _ContainerUsers:
     """Tells the image store which containers use an image."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, mounts: ImageMountRecords) -> None:
         self._catalog = catalog
+        self._mounts = mounts
 
     def of_image(self, image_id: str) -> Sequence[ContainerUse]:
         return [
@@ -162,22 +166,24 @@ class _ContainerUsers:
             or any(
                 mount.type == "image" and mount.image_id == image_id for mount in container.definition.mounts
             )
-        ]
+        ] + self._mounts.of_image(image_id)
 
 
 def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> Core:
     catalog = Catalog(connection)
+    mounts = ImageMountRecords(connection)
     is_rootless = rootless.is_rootless()
     images = ImageStore(
         connection,
         ContentStore(paths.content),
         open_snapshotter(paths.snapshots),
-        users=_ContainerUsers(catalog),
+        users=_ContainerUsers(catalog, mounts),
     )
     return Core(
         paths=paths,
         connection=connection,
         catalog=catalog,
+        image_mounts=mounts,
         events=EventBus(),
         launcher=launcher,
         images=images,

@@ -31,10 +31,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ContainerUse:
-    """A container that was made from an image."""
+    """A container that was made from an image; or, with `mount`, a path at which one is mounted."""
 
     id: str
     running: bool
+    mount: bool = False
+
+    def __str__(self) -> str:
+        if self.mount:
+            return f"the mount at {self.id}"
+        return f"{'running' if self.running else 'stopped'} container {self.id[:12]}"
 
 
 class Users(Protocol):

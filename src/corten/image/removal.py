@@ -106,9 +106,10 @@ class Remover:
             reference = Reference.parse(name)
             if not force and _is_single(names):
                 for user in self._users.of_image(image.id):
+                    who = str(user) if user.mount else f"container {user.id[:12]}"
                     raise Conflict(
-                        f"conflict: unable to remove repository reference {name!r} (must force) - container "
-                        f"{user.id[:12]} is using its referenced image {_short(image.id)}"
+                        f"conflict: unable to remove repository reference {name!r} (must force) - {who} is "
+                        f"using its referenced image {_short(image.id)}"
                     )
             self._untag(reference, done)
             left = self._registrar.image(naming.find(self._registrar, image.id))
@@ -164,13 +165,13 @@ class Remover:
         users = self._users.of_image(image.id)
         for user in users:
             if user.running:
-                raise conflict(True, f"image is being used by running container {user.id[:12]}")
+                raise conflict(True, f"image is being used by {user}")
         if force:
             return
         if references and (image.repo_tags or image.repo_digests):
             raise conflict(False, "image is referenced in multiple repositories")
         for user in users:
-            raise conflict(False, f"image is being used by stopped container {user.id[:12]}")
+            raise conflict(False, f"image is being used by {user}")
 
     def _untag(self, reference: Reference, done: list[Removed]) -> None:
         if reference.digest is not None:
