@@ -9,6 +9,7 @@ import os
 from corten.errors import StartError
 from corten.linux import mount as m
 from corten.linux import prctl as p
+from corten.linux.erofs import open_image
 from corten.linux.namespace import CLONE_NEWPID, setns
 from corten.linux.openat2 import O_PATH
 from corten.linux.statfs import NSFS_MAGIC, file_system_type
@@ -108,6 +109,13 @@ class Preparation:
         """Open a running container's root, for a chroot."""
         self.slots.append(os.open(f"/proc/{pid}/root", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
 
+    def layer(self, source: bytes, device: bytes) -> None:
+        """Open an EROFS image, as a mount that is attached nowhere yet."""
+        try:
+            self.slots.append(open_image(source, device))
+        except OSError as error:
+            raise StartError(f"cannot mount the layer {os.fsdecode(source)}: {error.strerror}") from error
+
     def tree(self, source: bytes, recursive: bool, mappings: Any, subpath: bytes = b"") -> None:
         """Clone a mount to bind, here where the host's files can be reached; with its own id mapping,
         perhaps.
@@ -163,4 +171,5 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "open_container": Preparation.container,
     "open_container_root": Preparation.container_root,
     "clone_tree": Preparation.tree,
+    "open_layer": Preparation.layer,
 }

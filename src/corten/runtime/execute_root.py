@@ -6,7 +6,6 @@ import os
 
 from corten.errors import StartError
 from corten.linux import mount as m
-from corten.linux.erofs import open_image
 from corten.linux.openat2 import O_PATH
 
 TYPE_CHECKING = False
@@ -44,15 +43,15 @@ def directory(child: Child, path: bytes, slot: int) -> None:
 
 def overlay(
     child: Child,
-    layers: tuple[bytes | tuple[bytes, bytes, bytes], ...],
+    layers: tuple[bytes | tuple[bytes, int], ...],
     options: tuple[bytes, ...],
     mountpoint: bytes,
 ) -> None:
     """Mount the overlay; `options` are "key=value" or "key". Layers go in one by one (Linux 6.7).
 
-    A layer is a directory, or (mount point, source, device) of an EROFS image to mount first.
+    A layer is a directory, or (mount point, slot) of an EROFS image that the parent has opened.
     """
-    lowers = tuple([layer if isinstance(layer, bytes) else _mount_layer(*layer) for layer in layers])
+    lowers = tuple([layer if isinstance(layer, bytes) else _attach_layer(child, *layer) for layer in layers])
     try:
         fd = _overlay_by_context(lowers, options)
     except OSError as error:
@@ -70,12 +69,10 @@ def overlay(
     child.root = fd
 
 
-def _mount_layer(mountpoint: bytes, source: bytes, device: bytes) -> bytes:
-    fd = open_image(source, device)
+def _attach_layer(child: Child, mountpoint: bytes, slot: int) -> bytes:
     target = os.open(mountpoint, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
-    m.move_mount(fd, target)
+    m.move_mount(child.slots[slot], target)
     os.close(target)
-    os.close(fd)
     return mountpoint
 
 

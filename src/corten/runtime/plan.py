@@ -389,10 +389,15 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
     lowers = tuple(
-        tuple(os.fsencode(part) for part in path.mount) if isinstance(path, Lower) else os.fsencode(path)
+        _private_layer(draft, *path.mount) if isinstance(path, Lower) else os.fsencode(path)
         for path in root.lowers
     )
     draft.add("mount_overlay", lowers, tuple(options), mountpoint)
+
+
+def _private_layer(draft: Draft, mountpoint: str, source: str, device: str) -> tuple[bytes, int]:
+    """The parent opens the image: a container's cgroup lets nobody in it open the host's block devices."""
+    return os.fsencode(mountpoint), draft.parent("open_layer", os.fsencode(source), os.fsencode(device))
 
 
 def _in_user_namespace() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from corten.linux import mount as m
+from corten.linux.erofs import open_image
 from corten.linux.namespace import CLONE_NEWNS, unshare
 from corten.oci.digest import chain_ids, sha256_of
 from corten.runtime.execute_child import Child
@@ -76,10 +77,15 @@ def test_a_volume_s_first_use(lowers: tuple[str, ...], tmp_path: Path) -> None:
 def test_the_root_of_a_container(lowers: tuple[str, ...], tmp_path: Path) -> None:
     for name in ("upper", "work"):
         (tmp_path / name).mkdir()
-    items = tuple(
-        tuple(os.fsencode(part) for part in lower.mount) if isinstance(lower, Lower) else os.fsencode(lower)
-        for lower in lowers
-    )
+    items: list[bytes | tuple[bytes, int]] = []
+    slots: list[int] = []
+    for lower in lowers:
+        if isinstance(lower, Lower):
+            mountpoint, source, device = (os.fsencode(part) for part in lower.mount)
+            items.append((mountpoint, len(slots)))
+            slots.append(open_image(source, device))
+        else:
+            items.append(os.fsencode(lower))
     options = tuple(os.fsencode(f"{name}dir={tmp_path / name}") for name in ("upper", "work"))
     pid = os.fork()
     if pid == 0:
@@ -87,14 +93,16 @@ def test_the_root_of_a_container(lowers: tuple[str, ...], tmp_path: Path) -> Non
         try:
             unshare(CLONE_NEWNS)
             m.mount(None, b"/", None, m.MS_PRIVATE | m.MS_REC, None)
-            child = Child(-1, (0, 1, 2), False, -1, [])
-            overlay(child, items, options, os.fsencode(tmp_path / "upper"))  # type: ignore[arg-type]
+            child = Child(-1, (0, 1, 2), False, -1, slots)
+            overlay(child, tuple(items), options, os.fsencode(tmp_path / "upper"))
             root = Path(f"/proc/self/fd/{child.root}")
             assert sorted(os.listdir(root / "etc")) == ["one", "two"]
             (root / "etc/one").write_text("changed")
             status = 0
         finally:
             os._exit(status)
+    for slot in slots:
+        os.close(slot)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert (tmp_path / "upper/etc/one").read_text() == "changed"
 
