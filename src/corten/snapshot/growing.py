@@ -60,10 +60,9 @@ class GrowingReader:
     """The other side, in a worker: reads the file up to where `ask(offset)` says that it is valid."""
 
     def __init__(self, path: str, final: str, ask: Callable[[int], tuple[int, bool]]) -> None:
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._fd = os.open(final, os.O_RDONLY | os.O_CLOEXEC)
+        self._path = path
+        self._final = final
+        self._fd = -1  # a download that waits for its turn has no file
         self._ask = ask
         self._offset = 0
         self._valid = 0
@@ -75,6 +74,8 @@ class GrowingReader:
             if self._complete:
                 return b""
             self._valid, self._complete = self._ask(self._offset)
+            if self._fd < 0:
+                self._open()
         piece = os.pread(self._fd, min(size, self._valid - self._offset), self._offset)
         if not piece:
             raise OSError(f"the blob ends at {self._offset} instead of {self._valid} bytes")
@@ -83,4 +84,11 @@ class GrowingReader:
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def _open(self) -> None:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._fd = os.open(self._final, os.O_RDONLY | os.O_CLOEXEC)
