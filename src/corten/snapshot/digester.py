@@ -8,7 +8,7 @@ import queue
 import threading
 from types import TracebackType
 
-_AHEAD = 4
+_AHEAD = 2
 
 
 class Digester:

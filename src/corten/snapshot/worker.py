@@ -23,6 +23,7 @@ from corten.snapshot.growing import GrowingReader
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
 from corten.snapshot.overlay_marks import Marks
+from corten.snapshot.read_ahead import ReadAhead
 from corten.snapshot.tar_reader import TarReader
 from corten.snapshot.tree import remove_tree
 from corten.snapshot.unpack import Unpacker
@@ -145,7 +146,7 @@ def _unpack(
             source = GrowingReader(blob, blob, lambda offset: (known, True))
         bounds = Limits(**limits)
         inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        with hashing(inflater.read, algorithm) as (read, diff_id):
+        with ReadAhead(inflater.read) as ahead, hashing(ahead.read, algorithm) as (read, diff_id):
             done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
                 TarReader(read, limits=bounds, what="layer")
             )

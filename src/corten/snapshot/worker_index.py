@@ -15,6 +15,7 @@ from corten.snapshot.growing import GrowingReader
 from corten.snapshot.implied import Model
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
+from corten.snapshot.read_ahead import ReadAhead
 from corten.snapshot.tar_reader import TarReader
 from corten.snapshot.worker import Answer, hashing, reporting
 
@@ -108,7 +109,7 @@ def _stream(
     data = -1
     try:
         inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        with hashing(inflater.read, algorithm) as (read, diff_id):
+        with ReadAhead(inflater.read) as ahead, hashing(ahead.read, algorithm) as (read, diff_id):
             if in_tar:
                 data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
                 read = _keeping(read, data)
