@@ -245,7 +245,7 @@ def test_links_as_parents_stay_beneath_the_root(image: Path) -> None:
         [member("d/.wh.")],
         [member("d/.wh...")],
     ],
-    ids=str,
+    ids=lambda layer: " and ".join(f"{entry.name}-{entry.type.decode()}"[:40] for entry, _content in layer),
 )
 def test_refused(image: Path, layer: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     with pytest.raises(ArchiveError):
