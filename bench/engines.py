@@ -176,7 +176,7 @@ class Podman:
         program = require("podman", "podman")
         require("crun", "crun")
         work.mkdir(parents=True)
-        self.worker = worker
+        self.work, self.worker = work, worker
         self.base = [program, "--root", f"{work}/root", "--runroot", f"{work}/run", "--tmpdir", f"{work}/tmp"]
         self.base += ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "crun"]
 

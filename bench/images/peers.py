@@ -36,7 +36,10 @@ class ImagePeer:
 
     @classmethod
     def of_podman(cls, podman: Podman) -> ImagePeer:
-        peer = cls(podman.name, podman.worker, podman.command(), {}, podman.worker.process.pid)
+        downloads = podman.work / "downloads"  # else in /var/tmp, where an interrupted pull leaves them
+        downloads.mkdir()
+        env = {"TMPDIR": str(downloads)}
+        peer = cls(podman.name, podman.worker, podman.command(), env, podman.worker.process.pid)
         peer.insecure = ("--tls-verify=false",)
         peer.limits = Podman.limits
         return peer
