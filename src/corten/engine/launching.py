@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from corten.api.host_config import HostConfig
 from corten.engine.core import Core
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
@@ -85,7 +86,7 @@ class Launching:
                 lowers=self.lowers(container),
                 upper=f"{directory}/upper",
                 work=f"{directory}/work",
-                volatile=container.host_config.volatile,
+                volatile=is_volatile(container.host_config),
                 readonly=container.host_config.readonly_rootfs,
                 # Not their parent, the default: hosts and the like are bound from there.
                 mountpoint=f"{directory}/upper",
@@ -275,6 +276,14 @@ async def _abandon(monitor: Monitor) -> None:
         await asyncio.wait_for(monitor.gone(), _ABANDON_SECONDS)
     except TimeoutError:
         pass
+
+
+def is_volatile(host_config: HostConfig) -> bool:
+    """Whether the writable layer is gone with the container or its run anyway: then nothing of it is synced.
+
+    Overlay else syncs the whole file system below it whenever a container ends.
+    """
+    return host_config.volatile or host_config.auto_remove
 
 
 def needs_endpoint(container: Container) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from corten.engine import restart_policy, waiting
 from corten.engine.cgroups import container_cgroup
 from corten.engine.core import Core
-from corten.engine.launching import Launching, needs_endpoint
+from corten.engine.launching import Launching, is_volatile, needs_endpoint
 from corten.engine.record import Container, HealthRecord
 from corten.engine.results import Exit
 from corten.engine.run_directory import clear_run_directory
@@ -76,8 +76,8 @@ class Lifecycle:
     async def _start(self, container: Container) -> None:
         """With the lock held. A failure leaves the reason in the state, and is raised."""
         core, state = self._core, container.state
-        if container.host_config.volatile:
-            self._renew_upper(container)
+        if is_volatile(container.host_config):
+            self._renew_writable_layer(container)
         clear_run_directory(core.paths.container_run(container.id), keep=("shm",))
         if state.ran:
             await self._await_old_cgroup(container)
@@ -146,11 +146,16 @@ class Lifecycle:
         if container.host_config.auto_remove and self.remove_ended is not None:
             asyncio.get_running_loop().create_task(_quiet(self.remove_ended(container)))
 
-    def _renew_upper(self, container: Container) -> None:
-        """--volatile: every start begins with the image, and nothing else."""
+    def _renew_writable_layer(self, container: Container) -> None:
+        """With --volatile, every start begins with the image and nothing else.
+
+        A work directory is renewed after every volatile mount: overlay refuses it a second time, for it
+        cannot know that the host has not crashed in between. The engine would have removed the container.
+        """
         directory = self._core.paths.container(container.id)
-        if os.listdir(directory / "upper"):
-            for name, mode in (("upper", 0o755), ("work", 0o711)):
+        for name, mode in (("upper", 0o755), ("work", 0o711)):
+            kept = name == "upper" and not container.host_config.volatile
+            if not kept and os.listdir(directory / name):
                 self._core.trash.discard(directory / name)
                 (directory / name).mkdir(mode=mode)
 

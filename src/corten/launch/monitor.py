@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from corten.launch.starter import Executor
 
+UNMOUNT_DELAY = 0.2  # seconds, from the end of a container to that of its mounts
 CLIENT_PATIENCE_MS = 10_000  # how long a client may take nothing of the last output before it is dropped
 
 
@@ -234,6 +235,8 @@ class Monitor:
             self._close_clients(only_done=True)
         self._close_clients(only_done=False)
         if "mounts" in self._fds:
+            # Syncing the disk must not get in the way of those who were waiting for the end.
+            time.sleep(UNMOUNT_DELAY)
             os.close(self._fds.pop("mounts"))
 
     def close(self) -> None:
