@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+REST = 0.3  # seconds between two samples
+
 
 @dataclass
 class Series:
@@ -58,11 +60,15 @@ class Result:
 def in_turns(
     samplers: Mapping[str, Callable[[], float]], rounds: int, *, warmup: int = 1
 ) -> dict[str, Series]:
-    """Call every sampler once a round, A B C A B C, so that a drift of the machine meets all alike."""
+    """Call every sampler once a round, A B C A B C, so that a drift of the machine meets all alike.
+
+    Each begins when the one before has come to rest: what it left to the background is not measured as ours.
+    """
     series = {name: Series(name) for name in samplers}
     names = list(samplers)
     for turn in range(warmup + rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            time.sleep(REST)
             value = samplers[name]()
             if turn >= warmup:
                 series[name].samples.append(value)
