@@ -29,6 +29,7 @@ Starter to monitor, in this order::
 
     (RUNNING, state, resources, cgroup)   what the monitor will own; see monitor.Monitor. fds: one for each of
     resources, and the attachments'. The process does not exist yet
+    (MOUNTS,)                             from the process itself; fd: its mount namespace, if it is a new one
     (CREATED, pid)                        PID 1 holds; fds: its pidfd, the terminal's master if there is one
     (STARTED, started_at_ns, pid)         exec has happened; fds as with CREATED, if that was not sent
     (FAILED, error class, message)        instead of any of these: there will be no process
@@ -69,6 +70,7 @@ READY = 39
 RUNNING = 40
 REHEARSE = 41
 PLAN = 42
+MOUNTS = 43
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2

@@ -97,6 +97,11 @@ class Monitor:
     def _await_process(self, is_served: bool, has_input: bool) -> bool:
         """Wait until the process exists; false if there will be none."""
         message, fds = packets.receive(self._starter)
+        if message is not None and message[0] == messages.MOUNTS:
+            # Held, so that the container's end is told of before its mounts are taken down: that waits for
+            # RCU, and syncs the file system that the writable layer is on: 1 ms, or the disk's time.
+            self._fds["mounts"] = fds[0]
+            message, fds = packets.receive(self._starter)
         if message is None or message[0] == messages.FAILED:
             # If the starter was killed: let the engine know, it kills the cgroup.
             self._connections[0].close()
@@ -107,23 +112,10 @@ class Monitor:
             own["console"] = fds[1]
             self._own_console(fds[1], is_served=is_served, has_input=has_input)
         self._pid = message[-1]
-        self._keep_mounts()
         if message[0] == messages.STARTED:
             self._started_ns = message[1]
             self._poller.watch(own["pidfd"], POLLIN, self._on_exit)
         return True
-
-    def _keep_mounts(self) -> None:
-        """Hold the container's mount namespace, so that its end is told of before its mounts are taken down.
-
-        That waits for RCU, and syncs the file system that the writable layer is on: 1 ms, or the disk's time.
-        """
-        if self._cleanup[1]:  # an exec is not the last one in there
-            return
-        try:
-            self._fds["mounts"] = os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            pass  # it has ended already
 
     def _own_console(self, master: int, is_served: bool, has_input: bool) -> None:
         self.console = master

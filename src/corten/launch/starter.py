@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 CLONE_PARENT = 0x00008000
 
+_AFTERWARDS = 0.005  # seconds
+
 
 class Starter:
     """Carries out one LAUNCH request (`payload`, `fds`). `monitor`: the socket to the monitor."""
@@ -92,6 +94,7 @@ class Starter:
                 start_fd=self._start_fd,
                 on_created=self._on_created if self._start_fd is not None else None,
                 on_held=self._on_held,
+                on_mounts=self._on_mounts,
                 ahead=self._ahead,
             )
         except Exception as error:
@@ -120,7 +123,10 @@ class Starter:
         started = (messages.STARTED, started_at_ns, spawned.pid)
         self._tell(started, (spawned.pidfd,))
         packets.send(self._monitor, started, fds)
-        # For people to read: who waits for the start need not wait for this.
+        self._let_go()  # clients wait for the end of what we have open
+        # Nobody waits for the rest. Our end takes the kernel longer than a short command runs, and those who
+        # were just woken would wait for it on this processor.
+        time.sleep(_AFTERWARDS)
         self._write_state(spawned.pid, started_at_ns)
 
     def _finish_hold(self, pid: int) -> None:
@@ -144,9 +150,17 @@ class Starter:
 
     def close(self) -> None:
         """Close what it has open; a starter's process just ends instead."""
+        self._let_go()
+        if self._directory >= 0:
+            os.close(self._directory)
+
+    def _let_go(self) -> None:
+        """Close all but the run directory."""
         self._control.close()
-        for fd in {*self._fds, *self._ends, self._pidfd, *(fd for _name, fd in self._resources)} - {-1}:
+        fds = {*self._fds, *self._ends, self._pidfd, *(fd for _name, fd in self._resources)}
+        for fd in fds - {-1, self._directory}:
             os.close(fd)
+        self._fds, self._ends, self._pidfd, self._resources = [], (-1, -1, -1), -1, []
 
     def _open_run_dir(self) -> None:
         """Make the run directory and listen in it: from here on another engine can find the monitor."""
@@ -218,6 +232,10 @@ class Starter:
         """It is there, and will hold: the engine connects its network while it sets itself up."""
         self._tell((messages.CREATED, pid), (pidfd,))
         self._write_state(pid, 0)
+
+    def _on_mounts(self, fd: int) -> None:
+        """Called in the process itself. The monitor must have this before a process that ends at once."""
+        packets.send(self._monitor, (messages.MOUNTS,), (fd,))
 
     def _on_held(self, pid: int, pidfd: int) -> None:
         """Called in the process itself, which shares this one's memory: this one sleeps until it executes."""

@@ -9,7 +9,7 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKE
 from corten import errors
 from corten.errors import CortenError, StartError
 from corten.linux import vfork
-from corten.linux.namespace import CLONE_PARENT, clone3, setns
+from corten.linux.namespace import CLONE_NEWNS, CLONE_PARENT, clone3, setns
 from corten.runtime import execute_hooks
 from corten.runtime.cgroup import apply as cgroup
 from corten.runtime.execute_ahead import Ahead, prepare
@@ -139,6 +139,7 @@ def spawn(
     start_fd: int | None = None,
     on_created: Callable[[int, int], None] | None = None,
     on_held: Callable[[int, int], None] | None = None,
+    on_mounts: Callable[[int], None] | None = None,
     ahead: Ahead | None = None,
 ) -> Spawned:
     """Make the process that `plan` describes; returns when it has executed its command.
@@ -150,6 +151,7 @@ def spawn(
     file system is set up. Both may be called in the process itself, which shares this one's memory, but has
     copies of its descriptors, and may have left its directories. Raises StartError, CommandNotFound,
     CommandNotExecutable, LimitError; nothing (process, cgroup, fd) is then left behind.
+    `on_mounts(fd)` is called in the process itself, with a descriptor of its mount namespace, if it is new.
     `ahead` is what `prepare` gave.
     """
     settings = plan.settings
@@ -158,7 +160,8 @@ def spawn(
         cgroup.create(group)
     try:
         told = _Told(on_created, on_held) if start_fd is not None and on_held and not console else None
-        spawned = _clone(plan, stdio, console, -1 if start_fd is None else start_fd, told, ahead)
+        hold = -1 if start_fd is None else start_fd
+        spawned = _clone(plan, stdio, console, hold, told, on_mounts, ahead)
     except BaseException as error:
         cleanup(plan)
         if isinstance(error, OSError):
@@ -193,6 +196,7 @@ def _clone(
     console: bool,
     start_fd: int,
     told: _Told | None,
+    on_mounts: Callable[[int], None] | None,
     ahead: Ahead | None,
 ) -> Spawned:
     settings = plan.settings
@@ -209,6 +213,8 @@ def _clone(
         flags = settings["clone_flags"] if ahead is None else ahead.take(plan)
         preparation.enter()
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
+        if flags & CLONE_NEWNS:
+            child.on_mounts = on_mounts
         unified = -1 if entry is None else entry[1]
         if settings["shares"] and (start_fd < 0 or told) and unified < 0 and vfork.usable():
             if told is not None:

@@ -50,6 +50,7 @@ class Child:
         "found",
         "on_created",
         "on_held",
+        "on_mounts",
         "pid",
         "pidfd",
         "proc",
@@ -71,6 +72,7 @@ class Child:
         # In a process that shares its parent's memory: what to tell, as the parent cannot.
         self.on_created: Callable[[int, int], None] | None = None
         self.on_held: Callable[[int, int], None] | None = None
+        self.on_mounts: Callable[[int], None] | None = None
         self.pid = self.pidfd = -1
         self.root = -1
         self.proc = -1
@@ -118,6 +120,9 @@ def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[b
         child.proc = os.open(b"/proc", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         if file_system_type(child.proc) != PROC_SUPER_MAGIC:
             raise StartError("/proc of this host is not a proc file system: mount one there")
+        if child.on_mounts is not None:
+            name = "show_mounts"
+            show_mounts(child, child.on_mounts)
         if child.on_held is not None:
             name = "identify"
             identify(child)
@@ -132,6 +137,13 @@ def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[b
             error = StartError(describe_failure(name, arguments, error))
         report(child, error)
         return None
+
+
+def show_mounts(child: Child, show: Callable[[int], None]) -> None:
+    """Give away a descriptor of our mount namespace: who has it decides when our mounts are taken down."""
+    fd = os.open(b"self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=child.proc)
+    show(fd)
+    os.close(fd)
 
 
 def identify(child: Child) -> None:

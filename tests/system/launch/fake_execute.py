@@ -32,7 +32,9 @@ def prepare(origin, *, namespaces):
     return None
 
 
-def spawn(plan, *, stdio, console=False, start_fd=None, on_created=None, on_held=None, ahead=None):
+def spawn(
+    plan, *, stdio, console=False, start_fd=None, on_created=None, on_held=None, on_mounts=None, ahead=None
+):
     argv = plan.settings["argv"]
     channel, report = os.pipe2(os.O_CLOEXEC)
     master = slave = None
