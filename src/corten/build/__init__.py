@@ -1,1 +1,2 @@
-"""The image builder: parser, instructions, plan, solve, export, in the order in which a Dockerfile falls through them."""
+"""The image builder: parser, instructions, plan, solve, export, in the order in which a Dockerfile falls
+through them."""
