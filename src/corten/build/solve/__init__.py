@@ -1,0 +1,1 @@
+"""Running a graph: the scheduler, the cache, the layers that builds make."""

@@ -1,0 +1,26 @@
+"""How a build ends when it does not end well."""
+
+from __future__ import annotations
+
+from corten.build.graph import Vertex
+from corten.errors import CortenError
+
+
+class ProcessFailed(CortenError):
+    """A RUN's process ended with an exit code other than 0. `oom_killed`: the kernel killed one of its
+    processes for want of memory."""
+
+    def __init__(self, message: str, *, exit_code: int, oom_killed: bool = False) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.oom_killed = oom_killed
+
+
+class BuildFailed(CortenError):
+    """A vertex could not be solved. `cause` is what went wrong there; the message is its. When a RUN failed
+    and the build was asked to keep it, `Solver.debug` can go there (`vertex`), until `Solver.forget`."""
+
+    def __init__(self, vertex: Vertex, cause: CortenError) -> None:
+        super().__init__(cause.message)
+        self.vertex = vertex
+        self.cause = cause
