@@ -1,0 +1,75 @@
+"""What the sources of files are to their callers.
+
+The solver opens a `SourceTree` for each input of a file operation, asks `digest_selection` for the content
+key of what an action would copy, and gives the same trees to `files.writer.LayerWriter`. Everything here
+blocks: call it in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from corten.build.graph import Copy
+
+Stop = Callable[[], None]
+"""Called again and again during long work: raises what ends it (the build was cancelled)."""
+
+
+class ContentCache(Protocol):
+    """Digests of files' contents that are known from earlier; thread-safe."""
+
+    def find(self, key: bytes) -> bytes | None:
+        """The digest of the file with this stat key (see `stat_cache.stat_key`), 32 bytes."""
+        ...
+
+    def add(self, key: bytes, digest: bytes, changed_ns: int, seen_ns: int) -> None:
+        """Notes a digest. `changed_ns` is the later one of the file's mtime and ctime, `seen_ns` the time
+        before it was looked at: when they are too near, a later change could leave both as they are, and
+        nothing is noted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTree:
+    """A directory tree that files are copied from.
+
+    `root` is a descriptor of its directory; nothing outside can be reached. `name` stands in messages ("the
+    build context", "stage build"). What `ignore` (the lines of a .dockerignore) excludes does not exist. `keep_owners`: of layers and of
+    archives; a client's directory has none, everything is root's. `contents` remembers digests.
+    """
+
+    root: int
+    name: str
+    ignore: tuple[str, ...] = ()
+    keep_owners: bool = False
+    contents: ContentCache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an action copies, named by its content: names, types, modes, owners, contents, targets of links,
+    attributes; never times.
+
+    `digest` (`sha256:…`) is that of `manifest`: records of which `manifest.differences` tells what changed
+    between two of them. `files` and `size` (bytes of regular files) are for people. As names are in it,
+    neither `Copy.source` nor its patterns need be in a cache key beside it.
+    """
+
+    digest: str
+    manifest: bytes
+    files: int
+    size: int
+
+
+class DigestSelection(Protocol):
+    """`selection_digest.digest_selection`."""
+
+    def __call__(self, tree: SourceTree, copy: Copy, *, stop: Stop | None = None) -> Selection:
+        """The content of what `copy` would take from `tree`; files whose digests are known are not opened.
+
+        NotFound for a source that is not there; InvalidArgument for patterns that are none; Conflict, which
+        names the file, when one changed while it was read.
+        """
+        ...
