@@ -36,8 +36,9 @@ class SourceTree:
     """A directory tree that files are copied from.
 
     `root` is a descriptor of its directory; nothing outside can be reached. `name` stands in messages ("the
-    build context", "stage build"). What `ignore` (the lines of a .dockerignore) excludes does not exist. `keep_owners`: of layers and of
-    archives; a client's directory has none, everything is root's. `contents` remembers digests.
+    build context", "stage build"). What `ignore` (the lines of a .dockerignore) excludes does not exist.
+    `keep_owners`: of layers and of archives; a client's directory has none, everything is root's. `contents`
+    remembers digests.
     """
 
     root: int
