@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from corten.build.graph import Exec, FileOperation, Merge, Vertex
+from corten.build.graph import Vertex
 from corten.oci.descriptor import Descriptor
 
 
@@ -16,14 +16,17 @@ class BuiltLayer(msgspec.Struct, frozen=True):
     - an image's (or an imported cache's): `id` is its chain ID (`sha256:…`); `diff_id` and `blob` are what
       its manifest says, untouched; `origin` is where the blob can be fetched from (a canonical reference,
       or `oci-layout:<name>`). The layer itself may not be here yet.
-    - made by a build: `id` is 32 hexadecimal digits; the layer is here. `diff_id` and `blob` (a plain tar)
-      are empty until an exporter has made the tar: `LayerStore.describe` gives what is known by now.
+    - made by a build: `id` is 64 hexadecimal digits; the layer is here. `diff_id` and `blob` (a plain tar)
+      are empty until somebody has made the tar: `LayerStore.describe` gives what is known by now.
+
+    `made_by` is the key (`Solved.key`) of the vertex that made it; empty for a base image's.
     """
 
     id: str
     diff_id: str = ""
     blob: Descriptor | None = None
     origin: str = ""
+    made_by: str = ""
 
     @property
     def is_made_here(self) -> bool:
@@ -41,11 +44,12 @@ SCRATCH = Result()
 
 
 class Solved(msgspec.Struct, frozen=True):
-    """A vertex that has its result. `key` (`sha256:…`) is what the cache knows it by, the same on every
-    machine with the same inputs; `cached`: it did not run in this build."""
+    """What is known of a vertex. `key` (`sha256:…`) is what the cache knows it by, the same on every
+    machine with the same inputs. `result` is None when nobody needed it and the cache does not have it any
+    more. `cached`: it did not run in this build."""
 
-    result: Result
     key: str
+    result: Result | None
     cached: bool
 
 
@@ -57,7 +61,7 @@ class Results:
         self._release = list(release)
 
     def __getitem__(self, vertex: Vertex) -> Solved:
-        """A target, or a vertex below one that had to be looked at; KeyError for one that nobody needed."""
+        """A target, or a vertex below one."""
         return self._solved[vertex]
 
     def __contains__(self, vertex: Vertex) -> bool:
@@ -69,12 +73,15 @@ class Results:
 
     def result(self, target: Vertex | None) -> Result:
         """The file system of a target; None is scratch."""
-        return SCRATCH if target is None else self._solved[target].result
+        found = SCRATCH if target is None else self._solved[target].result
+        assert found is not None
+        return found
 
     def layer(self, target: Vertex, vertex: Vertex) -> BuiltLayer | None:
-        """The layer that `vertex`, which lies below `target` (or is it), has made of `target`'s; None for a
-        vertex that makes none, or that is elsewhere in the graph."""
-        return layers_of(target, self._solved[target].result).get(vertex)
+        """The layer of `target`'s file system that `vertex`, which lies below it (or is it), has made; None
+        when it made none (a WORKDIR that was there)."""
+        key = self._solved[vertex].key
+        return next((layer for layer in self.result(target).layers if layer.made_by == key), None)
 
     def close(self) -> None:
         """Lets go of the layers."""
@@ -87,21 +94,3 @@ class Results:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def layers_of(target: Vertex, result: Result) -> dict[Vertex, BuiltLayer]:
-    """Which layer of `result` (that of `target`) each vertex has made: they lie in the order in which the
-    graph stacks them, whether they were made in this build or found."""
-    made: dict[Vertex, BuiltLayer] = {}
-    left = list(result.layers)
-    pending: list[Vertex | None] = [target]
-    while pending:
-        vertex = pending.pop()
-        if vertex is None:
-            continue
-        if isinstance(vertex.operation, Merge):
-            pending += vertex.inputs  # the last is on top, and is taken next
-        elif isinstance(vertex.operation, FileOperation | Exec):
-            made[vertex] = left.pop()
-            pending.append(vertex.inputs[0])
-    return made
