@@ -101,7 +101,7 @@ class BuildLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One build.
+    """One build. `id` is the client's choice, to cancel it by (`POST /build/cancel?id=`).
 
     `dockerfile` is a path in the context, or an absolute one on this host (only beside a ContextDirectory);
     empty: `Dockerfile`. With `dockerfile_text` it is only the name that is shown. `ignore_text` replaces the
@@ -110,11 +110,12 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `no_cache_filter` are names of stages. `pull`: ask the registry for newer bases. `outputs` empty: the
     image store. `jobs` 0: as many as the host has processors. `source_epoch` is SOURCE_DATE_EPOCH of the
     client's environment, in seconds. `call` is `build`, `check`, `outline` or `targets`.
-    `registry_auth` is a value of X-Registry-Auth, for all registries. `security` are docker's
-    --security-opt, `isolation` its --isolation (only `default`).
+    `registry_auth` is a value of X-Registry-Auth, for all registries; None: the client is asked (see
+    CredentialQuery). `security` are docker's --security-opt, `isolation` its --isolation (only `default`).
     `debug_shell`: a failed step waits for a shell (see ShellOffer).
     """
 
+    id: str = ""
     context: Context = ContextEmpty()
     dockerfile: str = ""
     dockerfile_text: bytes | None = None
@@ -145,12 +146,19 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     source_epoch: int | None = None
     security: list[str] = []
     isolation: str = ""
-    registry_auth: str = ""
+    registry_auth: str | None = None
     insecure_registries: bool = False
-    tty: bool = False
 
     def __repr__(self) -> str:
         return f"BuildRequest(context={self.context!r}, tags={self.tags!r}, target={self.target!r})"
+
+
+class CredentialQuery(msgspec.Struct, frozen=True, tag="credential", tag_field="type"):
+    """The build needs to know who the client is to a registry (`docker.io`), and waits for
+    `POST /corten/build/{id}/credential?domain=` with a header X-Registry-Auth, which may be empty."""
+
+    id: str
+    domain: str
 
 
 class ShellOffer(msgspec.Struct, frozen=True, tag="shell", tag_field="type"):

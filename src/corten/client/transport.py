@@ -198,6 +198,16 @@ class Response:
         kind = self.headers.get("content-type", "")
         return Hijacked(connection, data, kind == "application/vnd.docker.multiplexed-stream")
 
+    def ready(self, seconds: float) -> bool:
+        """Whether `stream` has its next piece, or its end, within that time."""
+        if self._events or self._connection is None:
+            return True
+        import select
+
+        poller = select.poll()
+        poller.register(self._connection.fileno(), select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+
     def fileno(self) -> int:
         """The connection's file descriptor, to wait for in a poll set; -1 when the answer is complete."""
         return self._connection.fileno() if self._connection is not None else -1
