@@ -64,6 +64,8 @@ class Registrar:
         self.row_lock = threading.RLock()
         """Held for moments only: while an image that nobody uses loses its row, and while a container takes
         one. Inside of `lock`, where both are needed."""
+        self.keepers: list[Callable[[], set[str]]] = []
+        """Each tells of chain IDs and digests that somebody else needs: the build cache."""
         self._chain_pins: Counter[str] = Counter()
         self._decoded: dict[str, tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
 
@@ -240,6 +242,7 @@ class Registrar:
             there = list(self.snapshotter.walk())
             keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
             keep |= self.tables.kept(int(time.time()))
+            keep = keep.union(*(keeper() for keeper in self.keepers))
             return [
                 chain_id for chain_id in there if chain_id not in keep and self._chain_pins[chain_id] <= 0
             ]
@@ -263,7 +266,7 @@ class Registrar:
                     pending += decode_index(self.content.read(descriptor.digest)).manifests
             except IntegrityError:
                 continue  # a damaged document keeps nothing alive but itself
-        return seen | self.tables.kept(int(time.time()))
+        return seen.union(self.tables.kept(int(time.time())), *(keeper() for keeper in self.keepers))
 
     def write_index(self) -> None:
         """Brings index.json up to date with the tags, for skopeo and umoci."""

@@ -11,6 +11,7 @@ from corten.linux import mount as m
 from corten.linux.erofs import open_image
 from corten.runtime.lower import private_mounts
 
+_ALL_USERS = ["0", "0", "4294967295"]  # not in a user namespace, where overlay's marks are others
 ATTRIBUTES = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV
 
 
@@ -18,15 +19,8 @@ def mount_image(lowers: Sequence[str], target: str, source: str, empty: Path) ->
     """Mounts `lowers` (topmost first) at the directory `target`; `source` is what mount(8) shows. Set-user-id
     bits and devices have no effect there. `empty` is an empty directory, which stays: an overlay has two
     layers at least. Unsupported."""
-    empty.mkdir(exist_ok=True, mode=0o700)
-    mounted: list[str] = []
     try:
-        layers = []
-        for lower, (point, image, device) in zip(lowers, private_mounts(lowers), strict=True):
-            layers.append(point or str(lower))
-            if point:
-                mounted.append(_mount_layer(point, image, device))
-        fd = _overlay([*layers, str(empty)], source)
+        fd = detached_image(lowers, source, empty)
         try:
             target_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -37,6 +31,19 @@ def mount_image(lowers: Sequence[str], target: str, source: str, empty: Path) ->
             os.close(fd)
     except OSError as error:
         raise Unsupported(f"cannot mount the image at {target}: {error}") from error
+
+
+def detached_image(lowers: Sequence[str], source: str, empty: Path) -> int:
+    """The descriptor of a mount as `mount_image` makes it, which is attached nowhere. OSError."""
+    empty.mkdir(exist_ok=True, mode=0o700)
+    mounted: list[str] = []
+    try:
+        layers = []
+        for lower, (point, image, device) in zip(lowers, private_mounts(lowers), strict=True):
+            layers.append(point or str(lower))
+            if point:
+                mounted.append(_mount_layer(point, image, device))
+        return _overlay([*layers, str(empty)], source)
     finally:
         for point in mounted:  # the overlay has clones of them
             m.umount2(os.fsencode(point), m.MNT_DETACH)
@@ -79,6 +86,8 @@ def _overlay(layers: Sequence[str], source: str) -> int:
         m.fsconfig(context, m.FSCONFIG_SET_STRING, b"source", os.fsencode(source))
         for layer in layers:
             m.fsconfig(context, m.FSCONFIG_SET_STRING, b"lowerdir+", os.fsencode(layer))
+        if Path("/proc/self/uid_map").read_text().split() != _ALL_USERS:
+            m.fsconfig(context, m.FSCONFIG_SET_FLAG, b"userxattr")
         m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
         return m.fsmount(context, ATTRIBUTES)
     finally:

@@ -116,6 +116,12 @@ class OverlaySnapshotter:
         except (FileNotFoundError, msgspec.DecodeError):
             raise NotFound(f"layer {chain_id} is not unpacked") from None
 
+    def note_digest(self, chain_id: str, diff_id: str) -> None:
+        """Writes down the diff ID of a layer that was made before its tar. NotFound."""
+        record = self.record(chain_id)
+        record.diff_id = diff_id
+        self._write_record(self.directory(chain_id), record)
+
     def remove(self, chain_id: str) -> None:
         """See Snapshotter."""
         trash = self.new_staging()
