@@ -85,11 +85,16 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Directive(msgspec.Struct, frozen=True):
-    """A parser directive: `# name=value` at the top of the file; `name` is in lower case."""
+    """A parser directive: `# name=value` at the top of the file; `name` is in lower case. `value` may end
+    in a remark: `word` is what counts of `syntax` and `check`."""
 
     name: str
     value: str
     line: int
+
+    @property
+    def word(self) -> str:
+        return self.value.partition(" ")[0]
 
 
 class SyntaxTree(msgspec.Struct, frozen=True, kw_only=True):
