@@ -1,4 +1,9 @@
-"""Pushing: an image's manifest (or its index) and the blobs that the registry lacks."""
+"""Pushing: an image's manifest (or its index) and the blobs that the registry lacks.
+
+Layers that are stored as plain tars, and came from no registry, are compressed on their way, once
+(`blob_variants`). The manifest that names them so is stored as well; the config, and with it the image's ID,
+stays what it is.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +17,28 @@ import msgspec
 
 from corten.content import Lease
 from corten.errors import IntegrityError, NotFound
+from corten.image.compression import GZIP
 from corten.image.layer_pipeline import short
 from corten.image.model import Progress, Report, silent
 from corten.image.registry.client import RegistryClient
 from corten.image.store import ImageStore
 from corten.image.tables import NameRow
 from corten.oci.descriptor import Descriptor
-from corten.oci.digest import Digest
+from corten.oci.digest import Digest, sha256_of
+from corten.oci.image_config import decode_config
 from corten.oci.manifest import (
+    CONFIG_TYPES,
+    DOCKER_LAYER,
     DOCKER_LAYER_FOREIGN,
     INDEX_TYPES,
     MANIFEST_TYPES,
+    MAX_CONFIG_BYTES,
+    OCI_LAYER,
+    Index,
     Manifest,
     decode_index,
     decode_manifest,
+    encode,
 )
 from corten.oci.platform import Platform, choose
 from corten.oci.reference import Reference
@@ -110,7 +123,7 @@ class _Pusher:
         self._report = report
         self._lease = lease
         self._slots = asyncio.Semaphore(_PARALLEL)
-        self._sources = _sources(store, reference)
+        self._sources, self._distributed = _known(store, reference)
 
     async def run(self, row: NameRow) -> Descriptor:
         """Blobs first, then the manifests that name them, the tag last: a push that dies leaves no tag that
@@ -118,21 +131,32 @@ class _Pusher:
         target = self._chosen(msgspec.json.decode(row.target, type=Descriptor))
         manifests = self._manifests(target)
         blobs: dict[str, Descriptor] = {}
+        plain: set[Digest] = set()
         for descriptor in manifests:
             if descriptor.media_type in MANIFEST_TYPES:
                 document = self._document(descriptor)
                 for blob in (*document.layers, document.config):
                     blobs.setdefault(blob.digest, blob)
+                plain |= self._plain(document)
         self._check(list(blobs.values()))
         for blob in blobs.values():
             self._report(Progress("Preparing", short(blob)))
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._guarded(blob)) for blob in blobs.values()]
-        for task in tasks:
-            if (failure := task.result()) is not None:
-                raise failure
+            tasks = {
+                digest: group.create_task(self._guarded(blob, digest in plain))
+                for digest, blob in blobs.items()
+            }
+        sent: dict[str, Descriptor] = {}
+        for digest, task in tasks.items():
+            outcome = task.result()
+            if isinstance(outcome, Exception):
+                raise outcome
+            sent[digest] = outcome
+        for descriptor in manifests:
+            sent[descriptor.digest] = self._rewritten(descriptor, sent)
         for descriptor in manifests[:-1]:
-            await self._put(descriptor, descriptor.digest)
+            await self._put(sent[descriptor.digest], sent[descriptor.digest].digest)
+        target = sent[target.digest]
         mark = row.mark if self._reference.digest is None else str(target.digest)
         await self._put(target, mark)
         self._record(row, target)
@@ -211,31 +235,71 @@ class _Pusher:
                     "load or pull the image again"
                 )
 
+    def _plain(self, document: Manifest) -> set[Digest]:
+        """The layers that are compressed on their way: plain tars, unless a registry has them as they are."""
+        candidates = {
+            layer.digest
+            for layer in document.layers
+            if layer.media_type in (OCI_LAYER, DOCKER_LAYER) and layer.digest not in self._distributed
+        }
+        if not candidates or document.config.media_type not in CONFIG_TYPES:
+            return set()
+        config = decode_config(self._content.read(document.config.digest, limit=MAX_CONFIG_BYTES))
+        return candidates.intersection(Digest(diff_id) for diff_id in config.diff_ids)
+
+    def _rewritten(self, descriptor: Descriptor, sent: dict[str, Descriptor]) -> Descriptor:
+        """A manifest or index that names what was sent; itself, when that is what it names."""
+        document: Manifest | Index
+        if descriptor.media_type in INDEX_TYPES:
+            index = decode_index(self._content.read(descriptor.digest))
+            children = tuple(_moved(child, sent) for child in index.manifests)
+            if children == index.manifests:
+                return descriptor
+            document = msgspec.structs.replace(index, manifests=children)
+        elif descriptor.media_type in MANIFEST_TYPES:
+            manifest = self._document(descriptor)
+            layers = tuple(sent[layer.digest] for layer in manifest.layers)
+            if layers == manifest.layers:
+                return descriptor
+            document = msgspec.structs.replace(manifest, layers=layers)
+        else:
+            return descriptor
+        data = encode(document)
+        self._content.add(data, lease=self._lease)
+        return msgspec.structs.replace(descriptor, digest=sha256_of(data), size=len(data))
+
     # -- sending
 
-    async def _guarded(self, blob: Descriptor) -> Exception | None:
-        """The failure as a result: a TaskGroup would wrap it; the others end by themselves."""
+    async def _guarded(self, blob: Descriptor, plain: bool) -> Descriptor | Exception:
+        """What was sent. The failure as a result: a TaskGroup would wrap it; the others end by themselves."""
         try:
             async with self._slots:
-                await self._blob(blob)
+                return await self._blob(await self._compressed(blob) if plain else blob)
         except Exception as error:
             return error
-        return None
 
-    async def _blob(self, blob: Descriptor) -> None:
+    async def _compressed(self, blob: Descriptor) -> Descriptor:
+        variants, oci = self._store.variants, blob.media_type == OCI_LAYER
+        if variants.find(blob, GZIP) is None:
+            self._report(Progress("Compressing", short(blob), 0, blob.size))
+        tell = self._telling(blob, "Compressing")
+        return await variants.get(blob, GZIP, self._lease, plain=True, oci=oci, tell=tell)
+
+    async def _blob(self, blob: Descriptor) -> Descriptor:
         name = short(blob)
         if _is_foreign(blob):
             self._report(Progress("Skipped foreign layer", name))
-            return
+            return blob
         if await self._client.blob_exists(self._repository, blob.digest):
             self._report(Progress("Layer already exists", name))
-            return
+            return blob
         source = self._sources.get(blob.digest, "")
         self._report(Progress("Pushing", name, 0, blob.size))
         sent = await self._client.upload_blob(
             self._repository, blob, self._reader(blob), mount_from=source, progress=self._telling(blob)
         )
         self._report(Progress("Pushed" if sent else f"Mounted from {source}", name))
+        return blob
 
     def _reader(self, blob: Descriptor) -> Callable[[int], AsyncIterator[bytes]]:
         async def read(offset: int) -> AsyncIterator[bytes]:
@@ -249,14 +313,14 @@ class _Pusher:
 
         return read
 
-    def _telling(self, blob: Descriptor) -> Callable[[int], None]:
+    def _telling(self, blob: Descriptor, status: str = "Pushing") -> Callable[[int], None]:
         last = 0.0
 
         def tell(done: int) -> None:
             nonlocal last
             if time.monotonic() - last >= _REPORT_SECONDS:
                 last = time.monotonic()
-                self._report(Progress("Pushing", short(blob), done, blob.size))
+                self._report(Progress(status, short(blob), done, blob.size))
 
         return tell
 
@@ -272,16 +336,32 @@ def _is_foreign(blob: Descriptor) -> bool:
     )
 
 
-def _sources(store: ImageStore, reference: Reference) -> dict[str, str]:
-    """For blobs by digest: another repository of the same registry that has them, to be mounted from."""
-    tables = store.registrar.tables
-    result: dict[str, str] = {}
-    for row in tables.digests():
+def _moved(child: Descriptor, sent: dict[str, Descriptor]) -> Descriptor:
+    """An entry of an index, for what was made of its manifest."""
+    made = sent.get(child.digest, child)
+    return msgspec.structs.replace(child, digest=made.digest, size=made.size)
+
+
+def _known(store: ImageStore, reference: Reference) -> tuple[dict[str, str], set[str]]:
+    """For blobs by digest: another repository of the same registry that has them, to be mounted from; and
+    the layers that any registry has."""
+    sources: dict[str, str] = {}
+    distributed: set[str] = set()
+    for row in store.registrar.tables.digests():
+        layers = _layers(store, msgspec.json.decode(row.target, type=Descriptor))
+        distributed |= layers
         other = Reference.parse(row.repository, default_tag=False)
-        if other.domain != reference.domain or other.path == reference.path or not row.image:
-            continue
-        image = tables.image(row.image)
-        if image is not None:
-            for layer in msgspec.json.decode(image.layers, type=tuple[Descriptor, ...]):
-                result.setdefault(layer.digest, other.path)
-    return result
+        if other.domain == reference.domain and other.path != reference.path:
+            for layer in layers:
+                sources.setdefault(layer, other.path)
+    return sources, distributed
+
+
+def _layers(store: ImageStore, target: Descriptor) -> set[str]:
+    try:
+        if target.media_type in INDEX_TYPES:
+            children = decode_index(store.content.read(target.digest)).manifests
+            return {layer for child in children for layer in _layers(store, child)}
+        return {layer.digest for layer in decode_manifest(store.content.read(target.digest)).layers}
+    except (IntegrityError, NotFound):
+        return set()

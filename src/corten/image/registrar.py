@@ -232,6 +232,9 @@ class Registrar:
                 self.snapshotter.remove(chain_id)
                 removed.append(chain_id)
         _, blob_bytes = self.content.collect(self.reachable)
+        for variant in self.tables.variants():
+            if not self.content.contains(variant.source):
+                self.tables.delete_variants(variant.source)
         return freed + blob_bytes, removed
 
     def unneeded_layers(self) -> list[str]:
@@ -266,7 +269,9 @@ class Registrar:
                     pending += decode_index(self.content.read(descriptor.digest)).manifests
             except IntegrityError:
                 continue  # a damaged document keeps nothing alive but itself
-        return seen.union(self.tables.kept(int(time.time())), *(keeper() for keeper in self.keepers))
+        seen = seen.union(self.tables.kept(int(time.time())), *(keeper() for keeper in self.keepers))
+        seen.update(variant.target for variant in self.tables.variants() if variant.source in seen)
+        return seen
 
     def write_index(self) -> None:
         """Brings index.json up to date with the tags, for skopeo and umoci."""

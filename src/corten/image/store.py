@@ -13,6 +13,7 @@ from corten.errors import InvalidArgument, NotFound
 from corten.image import naming
 from corten.image.archive_reader import ByteSource
 from corten.image.archive_writer import ArchiveWriter, ByteSink
+from corten.image.blob_variants import BlobVariants
 from corten.image.creation import Creator
 from corten.image.disk_usage import disk_usage
 from corten.image.eviction import Evicted, Uses, evict
@@ -61,6 +62,7 @@ class ImageStore:
         self._registrar = Registrar(self._tables, content, snapshotter)
         self._creator = Creator(self._registrar)
         self.transfers = LayerTransfers(content)
+        self.variants = BlobVariants(self._tables, content)
         self.uses = Uses(self._tables)
 
     @property

@@ -43,9 +43,18 @@ CREATE TABLE IF NOT EXISTS image_digests (
 CREATE INDEX IF NOT EXISTS image_digests_image ON image_digests (image);
 CREATE TABLE IF NOT EXISTS image_used (image TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS image_kept (key TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blob_variants (
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    target TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (source, kind, level)
+) WITHOUT ROWID;
 """
 
 _DIGEST_COLUMNS = "repository, digest, image, target"
+_VARIANT_COLUMNS = "source, kind, level, target, size"
 _COLUMNS = "id, manifest, layers, config, chain, size, created, parent, last_tagged, hidden"
 
 
@@ -74,6 +83,18 @@ class NameRow:
     mark: str
     image: str
     target: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """A row of `blob_variants`: the layer `source` in another compression is the blob `target`, of `size`
+    bytes."""
+
+    source: str
+    kind: str
+    level: int
+    target: str
+    size: int
 
 
 class Tables:
@@ -222,6 +243,34 @@ class Tables:
     def kept(self, now: int) -> set[str]:
         """What is still kept at `now`."""
         return {str(row[0]) for row in self._all("SELECT key FROM image_kept WHERE until > ?", now)}
+
+    # -- layers in another compression
+
+    def variant(self, source: str, kind: str, level: int) -> VariantRow | None:
+        """What was made of `source`, if anything."""
+        sql = f"SELECT {_VARIANT_COLUMNS} FROM blob_variants WHERE source=? AND kind=? AND level=?"
+        rows = self._all(sql, source, kind, level)
+        return VariantRow(*rows[0]) if rows else None  # type: ignore[arg-type]
+
+    def variants(self) -> list[VariantRow]:
+        """All of them."""
+        rows = self._all(f"SELECT {_VARIANT_COLUMNS} FROM blob_variants")
+        return [VariantRow(*row) for row in rows]  # type: ignore[arg-type]
+
+    def set_variant(self, row: VariantRow) -> None:
+        """Notes one."""
+        self._all(
+            "INSERT OR REPLACE INTO blob_variants VALUES (?,?,?,?,?)",
+            row.source,
+            row.kind,
+            row.level,
+            row.target,
+            row.size,
+        )
+
+    def delete_variants(self, source: str) -> None:
+        """Forgets what was made of `source`."""
+        self._all("DELETE FROM blob_variants WHERE source=?", source)
 
     # -- names
 
