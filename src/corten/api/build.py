@@ -153,6 +153,22 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
         return f"BuildRequest(context={self.context!r}, tags={self.tags!r}, target={self.target!r})"
 
 
+class PlannedStep(msgspec.Struct, frozen=True):
+    """An instruction of a stage that is built. `layer`: a vertex with these lines makes (or is) its file
+    system; else only the image's configuration changes."""
+
+    text: str
+    lines: tuple[int, int] = (0, 0)
+    layer: bool = False
+
+
+class BuildPlanned(msgspec.Struct, frozen=True, tag="plan", tag_field="type"):
+    """What will be done: the instructions in order, and how many vertices the graph has."""
+
+    steps: list[PlannedStep] = []
+    vertices: int = 0
+
+
 class CredentialQuery(msgspec.Struct, frozen=True, tag="credential", tag_field="type"):
     """The build needs to know who the client is to a registry (`docker.io`), and waits for
     `POST /corten/build/{id}/credential?domain=` with a header X-Registry-Auth, which may be empty."""
