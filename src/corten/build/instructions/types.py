@@ -74,8 +74,8 @@ class InlineFile(msgspec.Struct, frozen=True):
 
 
 class Copy(Instruction, frozen=True, kw_only=True):
-    """COPY. Expanded: sources, destination, chown, chmod, exclude; and the data of files that say so.
-    `from_stage` is a stage's name or number, a named context or an image; `$` in it is an error."""
+    """COPY. Expanded: sources, destination, chown, chmod; and the data of files that say so. `from_stage`
+    is a stage's name or number, a named context or an image; `$` in it is for the plan to refuse."""
 
     sources: tuple[str, ...]
     destination: str
@@ -121,10 +121,11 @@ class CommandLine(msgspec.Struct, frozen=True):
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """`RUN --mount=…`, expanded. `type` is bind, cache, tmpfs, secret or ssh; `sharing` is empty, shared,
-    private or locked; `size` in bytes. None and empty: not given. `env` is the name of the variable of a
-    secret, or empty."""
+    """`RUN --mount=…`; `text` is the flag's value as written (without quotes). `type` is bind, cache, tmpfs,
+    secret or ssh; `sharing` is empty, shared, private or locked; `size` in bytes. None and empty: not
+    given. `env`: the secret becomes a variable of this name (empty: of its own name), and no file."""
 
+    text: str
     type: str = "bind"
     from_stage: str = ""
     source: str = ""
@@ -137,7 +138,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     size: int = 0
-    env: str = ""
+    env: str | None = None
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -148,8 +149,8 @@ class Device(msgspec.Struct, frozen=True):
 
 
 class Run(Instruction, frozen=True, kw_only=True):
-    """RUN. Expanded: the values in mounts, nothing else. `mounts` are as `--mount` gives them, read as far
-    as that is possible without variables; `expand` reads them whole."""
+    """RUN. Expanded: the values in mounts, nothing else: before that, only `text` and `from_stage` of a
+    mount say something (`$` is not allowed in `from`)."""
 
     command: CommandLine
     mounts: tuple[Mount, ...] = ()
@@ -183,7 +184,7 @@ class Healthcheck(Instruction, frozen=True, kw_only=True):
 
 
 class Expose(Instruction, frozen=True, kw_only=True):
-    """EXPOSE. Expanded: ports, each into any number of words."""
+    """EXPOSE. `ports` are sorted. Expanded: ports, each into any number of words."""
 
     ports: tuple[str, ...]
 
