@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.client.aio.client import AsyncClient as AsyncClient
     from corten.client.aio.container import AsyncContainer as AsyncContainer
+    from corten.client.build_results import BuildFailed as BuildFailed
     from corten.client.results import CommandFailed as CommandFailed
     from corten.client.results import Progress as Progress
     from corten.client.results import Result as Result
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
 _PLACES = {
     "AsyncClient": "aio.client",
     "AsyncContainer": "aio.container",
+    "BuildFailed": "build_results",
     "Client": "sync.client",
     "CommandFailed": "results",
     "Container": "sync.container",
     "Progress": "results",
     "Result": "results",
 }
-__all__ = ("AsyncClient", "AsyncContainer", "Client", "CommandFailed", "Container", "Progress", "Result")
+__all__ = (
+    "AsyncClient",
+    "AsyncContainer",
+    "BuildFailed",
+    "Client",
+    "CommandFailed",
+    "Container",
+    "Progress",
+    "Result",
+)
 
 
 def __getattr__(name: str) -> object:

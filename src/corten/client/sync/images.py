@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Unpack
 
+from corten.api.build import BuildResult
 from corten.api.image import (
     DistributionInspect,
     ImageDeleteItem,
@@ -17,7 +19,10 @@ from corten.api.image import (
 from corten.api.message import decode
 from corten.api.system import AuthResult
 from corten.client import credentials
+from corten.client.build_options import BuildOptions, build_request
+from corten.client.build_results import BuildReport
 from corten.client.results import Progress
+from corten.client.sync.building import run_build
 from corten.client.sync.query import filters as encode_filters
 from corten.client.transport import Response, Transport
 from corten.errors import CortenError
@@ -30,6 +35,23 @@ class Images:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def build(
+        self,
+        context: str | None = None,
+        *,
+        archive: bytes | Iterable[bytes] | None = None,
+        report: BuildReport | None = None,
+        **options: Unpack[BuildOptions],
+    ) -> BuildResult:
+        """Builds an image from a Dockerfile, and returns its id and names.
+
+        `context` is a directory, which is read in place, or a URL; `archive` is a tar of one instead. Without
+        both, `dockerfile_text` is all there is. `report` is called with each event. BuildFailed.
+        """
+        local = bool(self._transport.address.path)
+        request = build_request(context, options, archive=archive is not None, local=local)
+        return run_build(self._transport, request, archive, report)
 
     def list(
         self, *, all: bool = False, filters: Mapping[str, str | Sequence[str]] | None = None
