@@ -28,6 +28,12 @@ def require(program: str, package: str) -> str:
     return path
 
 
+def mount_run(directory: Path) -> None:
+    """A tmpfs, which /run is on every distribution: run directories are not the disk's business."""
+    directory.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(directory)], check=True)
+
+
 def wait_for(socket_path: Path, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -121,6 +127,7 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        subprocess.run(["umount", "--lazy", str(self.work / "run")], check=False)
 
 
 class Docker(Engine):
@@ -131,7 +138,7 @@ class Docker(Engine):
         self.cli = str(Path(daemon).parent.parent / "bin/docker")
         if not Path(self.cli).exists():
             self.cli = require("docker", "docker.io")
-        (work / "run").mkdir(parents=True)
+        mount_run(work / "run")
         command = [daemon, "--host", f"unix://{work}/run/engine.sock", "--data-root", f"{work}/data"]
         command += ["--exec-root", f"{work}/run/exec", "--pidfile", f"{work}/run/pid", "--bridge", "none"]
         command += ["--iptables=false", "--storage-driver", "overlay2", "--log-level", "error"]
@@ -152,7 +159,7 @@ class Corten(Engine):
         self.cli = str(Path(sys.executable).with_name("corten"))
         if not Path(self.cli).exists():
             raise MissingPeer("the corten command is not installed beside this Python (pip install -e .)")
-        (work / "run").mkdir(parents=True)
+        mount_run(work / "run")
         env = {"CORTEN_ROOT": f"{work}/data", "CORTEN_RUN": f"{work}/run"}
         if snapshotter:
             env["CORTEN_SNAPSHOTTER"] = snapshotter
@@ -175,7 +182,7 @@ class Podman:
     def __init__(self, work: Path, worker: Worker) -> None:
         program = require("podman", "podman")
         require("crun", "crun")
-        work.mkdir(parents=True)
+        mount_run(work / "run")
         self.work, self.worker = work, worker
         self.base = [program, "--root", f"{work}/root", "--runroot", f"{work}/run", "--tmpdir", f"{work}/tmp"]
         self.base += ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "crun"]

@@ -119,9 +119,13 @@ class Catalog:
 
     def move(self, container: Container, status: Status) -> bool:
         """Changes the status after the table of transitions, and saves the state: see `save_state`."""
+        self.change(container, status)
+        return self.save_state(container)
+
+    def change(self, container: Container, status: Status) -> None:
+        """As `move`, but only here: `save_state` has to follow."""
         check_transition(container.id, container.state.status, status)
         container.state.status = status
-        return self.save_state(container)
 
     def save_state(self, container: Container) -> bool:
         """False when the disk is full: what happened has happened all the same (a process has started, has

@@ -62,6 +62,7 @@ class Engine:
         self.networks = NetworkService(core)
         self.system = SystemService(core, self.containers, self.images, self.volumes)
         self.system.fsck.repaired = launching.forget_layers
+        self.images.removed = launching.forget_images
         self.image_mounts = ImageMounts(core, core.image_mounts)
         self.image_mounts.list()  # forgets those that are gone
         self.disk_budget = DiskBudget(core, configured_limit())
@@ -85,6 +86,7 @@ class Engine:
                 engine = cls(core, lock)
                 recovery = Recovery(core, engine._lifecycle)
                 await recovery.run()
+                engine.images.removed()
                 recovery.begin_restarts()
                 engine.disk_budget.begin()
             except BaseException:

@@ -41,6 +41,7 @@ class ImageService:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.registry = RegistryService(core)
+        self.removed: Callable[[], None] = lambda: None
 
     async def list(
         self,
@@ -137,6 +138,7 @@ class ImageService:
                 self._core.events.publish("image", "delete", item.deleted, {"name": item.deleted})
             else:
                 self._core.events.publish("image", "untag", item.untagged, {"name": item.untagged})
+        self.removed()
 
     async def prune(self, filters: Filters | None = None) -> Pruned:
         """Dangling images; with the filter dangling=false every unused one."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from corten.api.host_config import HostConfig
 from corten.engine.core import Core
+from corten.engine.mount_points import MountPoints
 from corten.engine.record import Container
 from corten.engine.spec.build import Surroundings, build_spec, hostname_of
 from corten.engine.spec.validate import log_limits
@@ -35,6 +36,7 @@ class Launching:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lowers: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._mount_points = MountPoints(core.paths.mount_points)
         self._resolv: dict[tuple[object, ...], str] = {}
         self._resolv_mark: object = None
 
@@ -155,11 +157,13 @@ class Launching:
             )
 
     def lowers(self, container: Container) -> tuple[str, ...]:
-        """The layer directories of the container's image, topmost first."""
+        """The layer directories of the container's image, topmost first, above them that of mount points."""
         chain = container.definition.chain
         found = self._lowers.get(chain)
         if found is None or not os.path.isdir(found[0]):
             found = self._core.images.lowers(self._core.images.of_container(container.definition.image_id))
+            if chain and os.path.isdir(found[0]):
+                found = self._mount_points.over(chain, found)
             if len(self._lowers) > 256:
                 self._lowers.clear()
             self._lowers[chain] = found
@@ -168,6 +172,11 @@ class Launching:
     def forget_layers(self) -> None:
         """Layers were made again: where they were, they may not be found any more."""
         self._lowers.clear()
+
+    def forget_images(self) -> None:
+        """Images were removed: what belongs to no layer any more goes, too."""
+        self._lowers.clear()
+        self._mount_points.prune(self._core.images.snapshotter.walk())
 
     def _files(self, container: Container, directory: Path) -> tuple[tuple[str, bytes], ...]:
         """hostname, resolv.conf and hosts, unless another container's are used."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 DEFAULT_STOP_TIMEOUT = 10
 _KILL_PATIENCE = 10.0
 _CGROUP_PATIENCE = 1.0
+_TURNS_TO_ANSWER = 3  # of the event loop, from a waiter's future to the bytes of its answer
 #: What a cgroup that its last process has left, and that is removed, answers.
 _GONE = (errno.ENOENT, errno.ENODEV)
 
@@ -212,26 +213,30 @@ class Lifecycle:
             manually_stopped=state.manually_stopped,
         )
         self._health.end(container)
-        saved = core.catalog.move(container, Status.RESTARTING if again else Status.EXITED)
-        if container.monitor is not None:
-            container.monitor.close()
-            container.monitor = None
+        core.catalog.change(container, Status.RESTARTING if again else Status.EXITED)
+        monitor, container.monitor = container.monitor, None
         if status.oom_killed:
             core.publish(container, "oom")
         core.publish(container, "die", exitCode=str(status.code), execDuration=str(self._ran_for(container)))
         if needs_endpoint(container):
             with contextlib.suppress(NoSpace):  # removed with the container, or by the next engine
                 await core.network.detach(container.id)
-        if saved:  # else exit.json stays for the next engine
-            core.run_trash.discard(core.paths.container_run(container.id))
         if container.ended is not None and not container.ended.done():
             container.ended.set_result(Exit(status.code, status.error))
         waiting.wake(container, "next-exit", error=status.error)
+        if not again:
+            waiting.wake(container, "not-running", error=status.error)
+        # Who waited is answered first: until this is written down, exit.json says it.
+        for _turn in range(_TURNS_TO_ANSWER):
+            await asyncio.sleep(0)
+        if monitor is not None:
+            monitor.close()
+        if core.catalog.save_state(container):  # else exit.json stays for the next engine
+            core.run_trash.discard(core.paths.container_run(container.id))
         if again:
             if schedule:
                 self.schedule_restart(container)
             return
-        waiting.wake(container, "not-running", error=status.error)
         if container.host_config.auto_remove and not (
             core.closing or container.stays or self.remove_ended is None
         ):

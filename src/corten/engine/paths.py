@@ -6,6 +6,7 @@
       engine.db                         SQLite, WAL: containers, images, volumes, networks
       content/                          an OCI image layout
       snapshots/<chain-id>/             unpacked layers
+      mount-points/<chain-id>/          what an image lacks of the places that containers get mounts at
       containers/<id>/                  upper/ work/ config.json log hosts hostname resolv.conf
       volumes/<name>/_data
       trash/                            what is being deleted in the background
@@ -82,6 +83,10 @@ class Paths:
     @property
     def containers(self) -> Path:
         return self.root / "containers"
+
+    @property
+    def mount_points(self) -> Path:
+        return self.root / "mount-points"
 
     @property
     def volumes(self) -> Path:

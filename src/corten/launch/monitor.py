@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from corten.launch.starter import Executor
 
 UNMOUNT_DELAY = 0.2  # seconds, from the end of a container to that of its mounts
+CGROUP_DELAY = 0.001  # seconds: who was just woken, most often for this processor, goes first
 CLIENT_PATIENCE_MS = 10_000  # how long a client may take nothing of the last output before it is dropped
 
 
@@ -222,6 +223,8 @@ class Monitor:
         self._close_clients(only_done=True)
         cgroup, joins = self._cleanup
         if cgroup is not None:
+            if not joins:
+                time.sleep(CGROUP_DELAY)
             self._executor.cleanup(Plan({"cgroup": cgroup, "joins": joins}, (), ()))
         while stdio.clients and poller.run_once(CLIENT_PATIENCE_MS):
             self._close_clients(only_done=True)

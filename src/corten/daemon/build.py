@@ -1,0 +1,141 @@
+"""/build: Docker's classic builder, pruning, cancelling; /corten/build: Corten's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from corten.api.build import BuildAnswer, BuildFailure, BuildRequest, BuildResult
+from corten.api.message import decode, encode
+from corten.daemon.build_query import build_request
+from corten.daemon.call import STANDARD_HEADERS, Call
+from corten.daemon.classic_stream import ClassicStream
+from corten.daemon.hijack import Connection, Hijacked
+from corten.daemon.routing import Routes
+from corten.engine.results import StdioFds
+from corten.errors import CortenError, InvalidArgument
+
+routes = Routes()
+
+_MAX_REQUEST = 32 << 20
+
+
+@routes.post("/build")
+async def build(call: Call) -> web.StreamResponse:
+    """Docker's classic builder: a tar of the context (or `remote`), and its lines of text as JSON."""
+    request = build_request(call)
+    upload = None if call.text("remote") else call.upload()
+    return await call.send_lines(_classic(call, request, upload))
+
+
+async def _classic(
+    call: Call, request: BuildRequest, upload: AsyncIterator[bytes] | None
+) -> AsyncIterator[dict[str, Any]]:
+    quiet = call.flag("q")
+    stream = ClassicStream()
+    held: list[dict[str, Any]] = []
+    events = call.engine.builds.run(request, upload, classic=True)
+    begun = False
+    try:
+        async for event in events:
+            if isinstance(event, BuildFailure):
+                if not begun and not held and not event.step:
+                    raise CortenError(event.message)
+                for line in (*held, *stream.fail(event)):
+                    yield line
+            elif isinstance(event, BuildResult):
+                if quiet:
+                    yield {"stream": f"{event.image_id}\n"}
+                else:
+                    for line in stream.end(event, event.names):
+                        yield line
+            else:
+                for line in stream.event(event):
+                    if quiet:
+                        held.append(line)
+                    else:
+                        begun = True
+                        yield line
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+@routes.post("/build/prune")
+async def prune(call: Call) -> web.StreamResponse:
+    return call.json(
+        await call.engine.builds.prune(
+            all=call.flag("all"),
+            filters=call.filters(),
+            reserved_space=call.number("reserved-space") or call.number("keep-storage") or 0,
+            max_used_space=call.number("max-used-space") or 0,
+            min_free_space=call.number("min-free-space") or 0,
+        )
+    )
+
+
+@routes.post("/build/cancel")
+async def cancel(call: Call) -> web.StreamResponse:
+    if not call.text("id"):
+        raise InvalidArgument("build id is missing")
+    call.engine.builds.cancel(call.text("id"))
+    return call.empty()
+
+
+@routes.post("/corten/build")
+async def run(call: Call) -> web.StreamResponse:
+    """The body begins with a line of JSON (BuildRequest); a context that is uploaded follows. The answer is
+    a line of JSON for each event, and the last tells how it ended."""
+    line, rest = await _first_line(call)
+    request = decode(line, BuildRequest)
+    token = call.http.headers.get("X-Corten-Stdio")
+    stdio = await call.daemon.stdio.take(token) if token else None
+    try:
+        events = call.engine.builds.run(request, rest, stdout=stdio.stdout if stdio is not None else None)
+        return await _send_events(call, events)
+    finally:
+        if stdio is not None:
+            stdio.close()
+
+
+async def _first_line(call: Call) -> tuple[bytes, AsyncIterator[bytes]]:
+    pieces = call.upload()
+    line = b""
+    async for piece in pieces:
+        head, newline, tail = piece.partition(b"\n")
+        line += head
+        if len(line) > _MAX_REQUEST:
+            raise InvalidArgument(f"the build's request has more than {_MAX_REQUEST} bytes")
+        if newline:
+            return line, _from(tail, pieces)
+    return line, _from(b"", pieces)
+
+
+async def _from(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for piece in pieces:
+        yield piece
+
+
+async def _send_events(call: Call, events: AsyncIterator[object]) -> web.StreamResponse:
+    encoder = msgspec.json.Encoder()
+    response = await call.open_stream("application/x-ndjson")
+    try:
+        async for event in events:
+            await response.write(encoder.encode(event) + b"\n")
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+    await response.write_eof()
+    return response
+
+
+@routes.post("/corten/build/{id}/credential")
+async def credential(call: Call) -> web.StreamResponse:
+    """The answer to a CredentialQuery."""
+    call.engine.builds.answer_credential(
+        call["id"], call.text("domain"), call.http.headers.get("X-Registry-Auth", "")
+    )
+    return call.empty()
