@@ -1,0 +1,61 @@
+"""Media types of manifests, configs and layers: OCI's, or Docker's."""
+
+from __future__ import annotations
+
+import msgspec
+
+from corten.oci.descriptor import Descriptor
+from corten.oci.manifest import (
+    DOCKER_CONFIG,
+    DOCKER_INDEX,
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+)
+
+_TO_OCI = {
+    DOCKER_LAYER: OCI_LAYER,
+    DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD: OCI_LAYER_ZSTD,
+}
+_TO_DOCKER = {oci: docker for docker, oci in _TO_OCI.items()}
+_COMPRESSION = {
+    OCI_LAYER: "uncompressed",
+    OCI_LAYER_GZIP: "gzip",
+    OCI_LAYER_ZSTD: "zstd",
+}
+
+
+def manifest_type(*, oci: bool) -> str:
+    """Of an image's manifest."""
+    return OCI_MANIFEST if oci else DOCKER_MANIFEST
+
+
+def config_type(*, oci: bool) -> str:
+    """Of an image's config."""
+    return OCI_CONFIG if oci else DOCKER_CONFIG
+
+
+def index_type(*, oci: bool) -> str:
+    """Of a list of manifests."""
+    return OCI_INDEX if oci else DOCKER_INDEX
+
+
+def layer_of(layer: Descriptor, *, oci: bool) -> Descriptor:
+    """A layer as a manifest of that kind names it: the same blob. Docker's knows no annotations."""
+    table = _TO_OCI if oci else _TO_DOCKER
+    kind = table.get(layer.media_type, layer.media_type)
+    annotations = layer.annotations if oci else None
+    return msgspec.structs.replace(layer, media_type=kind, annotations=annotations, platform=None)
+
+
+def compression_of(layer: Descriptor) -> str:
+    """`uncompressed`, `gzip` or `zstd`; empty for what is something else."""
+    return _COMPRESSION.get(_TO_OCI.get(layer.media_type, layer.media_type), "")
