@@ -48,11 +48,18 @@ class Handover:
         try:
             fds = [self._stdin(opened) if interactive else _null(opened, os.O_RDONLY)]
             fds += [self._output(1, opened), self._output(2, opened)]
-            packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
-            self._connection.sendmsg([self.token.encode()], [(_socket.SOL_SOCKET, _SCM_RIGHTS, packed)])
+            self._send(fds)
         finally:
             for fd in opened:
                 os.close(fd)
+
+    def send_file(self, fd: int) -> None:
+        """Sends one descriptor, for the engine itself to read from."""
+        self._send([fd])
+
+    def _send(self, fds: list[int]) -> None:
+        packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+        self._connection.sendmsg([self.token.encode()], [(_socket.SOL_SOCKET, _SCM_RIGHTS, packed)])
 
     def _stdin(self, opened: list[int]) -> int:
         if not _is_open(0):
@@ -111,6 +118,23 @@ def _null(opened: list[int], flags: int) -> int:
 
 def offer(address: Address, interactive: bool) -> Handover | None:
     """The hand-over to the engine at `address`; None where it takes none (a remote one, or Docker's)."""
+    handover = _connect(address)
+    if handover is not None:
+        handover.send(interactive)
+    return handover
+
+
+def offer_file(address: Address, fd: int) -> Handover | None:
+    """The hand-over of the file `fd`, as `offer`; None also for what is no regular file."""
+    if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        return None
+    handover = _connect(address)
+    if handover is not None:
+        handover.send_file(fd)
+    return handover
+
+
+def _connect(address: Address) -> Handover | None:
     path = address.stdio_path
     if not path:
         return None
@@ -121,6 +145,4 @@ def offer(address: Address, interactive: bool) -> Handover | None:
     except OSError:
         connection.close()
         return None
-    handover = Handover(connection)
-    handover.send(interactive)
-    return handover
+    return Handover(connection)

@@ -36,7 +36,14 @@ class source:
         except OSError as error:
             raise InvalidArgument(f"cannot read {path}: {error.strerror}") from error
 
-    def __enter__(self) -> Iterator[bytes]:
+    def __enter__(self) -> source:
+        return self
+
+    def fileno(self) -> int:
+        """The open file's descriptor."""
+        return self._fd
+
+    def __iter__(self) -> Iterator[bytes]:
         return self._pieces()
 
     def _pieces(self) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from corten.errors import IntegrityError, NoSpace
+from corten.linux.page_cache import WriteBehind
 from corten.oci.digest import Digest, is_digest
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Ingest:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | fresh, 0o600)
         if resume:
             self._take_up()
+        self._behind = WriteBehind(self._fd, self.written)
 
     @property
     def digest(self) -> Digest:
@@ -75,10 +77,15 @@ class Ingest:
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
+            self._behind.advance(self.written)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpace(f"cannot store a blob in {self.path.parent}: the disk is full") from error
             raise
+
+    def fileno(self) -> int:
+        """The open file's descriptor, which is closed by `commit`, `abort` and `suspend`."""
+        return self._fd
 
     def verify(self) -> Digest:
         """The final digest; IntegrityError when size or digest are not what was expected."""

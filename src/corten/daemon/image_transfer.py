@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 from aiohttp import ClientError, ClientSession, web
@@ -15,6 +16,15 @@ routes = Routes()
 
 @routes.post("/images/load")
 async def load(call: Call) -> web.StreamResponse:
+    """A local client may hand over its file (`daemon.stdio`) instead of sending what it holds."""
+    token = call.http.headers.get("X-Corten-Stdio")
+    if token:
+        fd = await call.daemon.stdio.take_file(token)
+        try:
+            loading = call.engine.images.load(fd, quiet=call.flag("quiet"), platform=call.platform())
+            return await call.send_lines(loading)
+        finally:
+            os.close(fd)
     loading = call.engine.images.load(call.upload(), quiet=call.flag("quiet"), platform=call.platform())
     return await call.send_lines(loading)
 

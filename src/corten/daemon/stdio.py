@@ -1,8 +1,9 @@
-"""stdio.sock: local clients hand over their stdin, stdout and stderr, so that no byte passes the engine.
+"""stdio.sock: local clients hand over their stdin, stdout and stderr, so that no byte passes the engine; or
+the one file that they would send otherwise.
 
-A client connects, sends one message `token` (at most 128 bytes) with three descriptors (SCM_RIGHTS), keeps
-the connection open, and names the token in the header X-Corten-Stdio of a request. Descriptors that nobody
-has asked for by the time the client goes away are closed.
+A client connects, sends one message `token` (at most 128 bytes) with three descriptors, or one (SCM_RIGHTS),
+keeps the connection open, and names the token in the header X-Corten-Stdio of a request. Descriptors that
+nobody has asked for by the time the client goes away are closed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class StdioBroker:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[str, StdioFds] = {}
+        self._waiting: dict[str, tuple[int, ...]] = {}
         self._wanted: dict[str, asyncio.Future[None]] = {}
         self._connections: dict[socket.socket, str] = {}
         listener.setblocking(False)
@@ -35,6 +36,13 @@ class StdioBroker:
 
     async def take(self, token: str) -> StdioFds:
         """The descriptors of `token`; they are the caller's to close from here on."""
+        return StdioFds(*await self._take(token, 3))
+
+    async def take_file(self, token: str) -> int:
+        """The one descriptor of `token`; it is the caller's to close from here on."""
+        return (await self._take(token, 1))[0]
+
+    async def _take(self, token: str, count: int) -> tuple[int, ...]:
         if token not in self._waiting:
             arrived = self._wanted.setdefault(token, self._loop.create_future())
             try:
@@ -49,6 +57,10 @@ class StdioBroker:
         fds = self._waiting.pop(token, None)
         if fds is None:
             raise InvalidArgument(f'the descriptors of the token "{token}" are taken already')
+        if len(fds) != count:
+            for fd in fds:
+                os.close(fd)
+            raise InvalidArgument(f'{len(fds)} descriptors came for the token "{token}" instead of {count}')
         return fds
 
     def close(self) -> None:
@@ -74,14 +86,14 @@ class StdioBroker:
         except OSError:
             data, fds = b"", []
         token = data.strip().decode("ascii", "replace")
-        if len(fds) != 3 or not token or self._connections[connection] or token in self._waiting:
+        if len(fds) not in (1, 3) or not token or self._connections[connection] or token in self._waiting:
             # The end of the client, or something that is no hand-over.
             for fd in fds:
                 os.close(fd)
             self._forget(connection)
             return
         self._connections[connection] = token
-        self._waiting[token] = StdioFds(*fds)
+        self._waiting[token] = tuple(fds)
         arrived = self._wanted.get(token)
         if arrived is not None and not arrived.done():
             arrived.set_result(None)
@@ -91,7 +103,7 @@ class StdioBroker:
         connection.close()
         unused = self._waiting.pop(self._connections.pop(connection), None)
         if unused is not None:
-            for fd in (unused.stdin, unused.stdout, unused.stderr):
+            for fd in unused:
                 with suppress(OSError):
                     os.close(fd)
 

@@ -6,6 +6,8 @@ import asyncio
 import builtins
 import os
 import socket
+import stat
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ from corten.engine.progress_line import progress_line
 from corten.engine.registry import RegistryService
 from corten.engine.results import Filters, Pruned
 from corten.engine.timestamp import rfc3339
+from corten.errors import InvalidArgument
+from corten.image.archive_intake import OpenArchive
 from corten.image.bootstrap import bootstrap
 from corten.image.model import Image, Progress, Removed, Report
 from corten.oci.image_config import ImageRunConfig
@@ -148,13 +152,17 @@ class ImageService:
         return Pruned(tuple(item.deleted or item.untagged for item in pruned.removed), pruned.reclaimed)
 
     async def load(
-        self, stream: AsyncIterator[bytes], *, quiet: bool = False, platform: str = ""
+        self, source: AsyncIterator[bytes] | int, *, quiet: bool = False, platform: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Docker's progress objects ({"stream": "Loaded image: ...\\n"}); errors are raised."""
+        """Docker's progress objects ({"stream": "Loaded image: ...\\n"}); errors are raised. `source` may be
+        the descriptor of an archive, which is read from where it stands, and stays the caller's."""
         chosen = Platform.parse(platform) if platform else None
-        work = _Work(stream)
+        archive = _open_archive(source) if isinstance(source, int) else None
+        work = _Work(None if isinstance(source, int) else source)
+        if archive is not None:
+            work.given_up = archive.given_up
         async for progress in work.run(
-            lambda read, report: self._core.images.load(read, platform=chosen, report=report)
+            lambda read, report: self._core.images.load(archive or read, platform=chosen, report=report)
         ):
             if not quiet:
                 yield progress_line(progress)
@@ -248,6 +256,12 @@ class ImageService:
         ]
 
 
+def _open_archive(fd: int) -> OpenArchive:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise InvalidArgument("the archive that was handed over is no regular file: send what it holds")
+    return OpenArchive(fd, os.lseek(fd, 0, os.SEEK_CUR), threading.Event())
+
+
 class _Reader:
     """A blocking `read` over a socket's descriptor."""
 
@@ -264,6 +278,7 @@ class _Work:
     def __init__(self, stream: AsyncIterator[bytes] | None) -> None:
         self._stream = stream
         self.result: Any = None
+        self.given_up = threading.Event()
 
     async def run(self, function: Callable[[Any, Report], Any]) -> AsyncIterator[Progress]:
         loop = asyncio.get_running_loop()
@@ -289,6 +304,7 @@ class _Work:
                 yield progress
             self.result = await worker
         finally:
+            self.given_up.set()
             feeder.cancel()
             failed = await asyncio.gather(feeder, return_exceptions=True)
             ours.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import msgspec
 
 from corten.content import Lease
 from corten.errors import ArchiveError, IntegrityError, InvalidArgument, NotFound
+from corten.image.archive_intake import LayerIntake, OpenArchive
 from corten.image.archive_reader import Archive, ArchiveFile, ArchiveReader, ByteSource
 from corten.image.model import Image, Loaded, Report
 from corten.image.registrar import Registrar
@@ -62,13 +64,21 @@ class Loader:
         self._platform = platform
         self._report = report
 
-    def load(self, source: ByteSource | str) -> list[Loaded]:
-        """A stream, or the path of an OCI layout directory. After a failure nothing of it is left."""
+    def load(self, source: ByteSource | OpenArchive | str) -> list[Loaded]:
+        """A stream, a file, or the path of an OCI layout directory. After a failure nothing of it is left."""
         try:
-            with self._content.lease() as lease, self._registrar.snapshotter.session() as session:
+            with contextlib.ExitStack() as stack:
+                lease = stack.enter_context(self._content.lease())
+                fds: tuple[int, ...] = ()
+                if isinstance(source, OpenArchive):
+                    intake = stack.enter_context(LayerIntake(source, self._content, self._report))
+                    fds = (source.fd,)
+                session = stack.enter_context(self._registrar.snapshotter.session(fds=fds))
                 reader = ArchiveReader(self._content, lease, session, self._report)
                 if isinstance(source, str):
                     archive = reader.read_directory(source)
+                elif isinstance(source, OpenArchive):
+                    archive = reader.read_file(intake)
                 else:
                     archive = reader.read_stream(source)
                 found = self._find(archive, reader, lease)

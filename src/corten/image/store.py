@@ -11,6 +11,7 @@ from typing import BinaryIO
 from corten.content import ContentStore
 from corten.errors import InvalidArgument, NotFound
 from corten.image import naming
+from corten.image.archive_intake import OpenArchive
 from corten.image.archive_reader import ByteSource
 from corten.image.archive_writer import ArchiveWriter, ByteSink
 from corten.image.blob_variants import BlobVariants
@@ -147,10 +148,14 @@ class ImageStore:
         )
 
     def load(
-        self, stream: ByteSource, *, platform: Platform | None = None, report: Report = silent
+        self,
+        source: ByteSource | OpenArchive,
+        *,
+        platform: Platform | None = None,
+        report: Report = silent,
     ) -> builtins.list[Loaded]:
-        """Reads a docker-archive or an OCI archive (plain, gzip, zstd, bzip2 or xz) from `stream`. Slow."""
-        return Loader(self._registrar, platform or self.platform, report).load(stream)
+        """Reads a docker-archive or an OCI archive (plain, gzip, zstd, bzip2 or xz). Slow."""
+        return Loader(self._registrar, platform or self.platform, report).load(source)
 
     def load_directory(
         self, path: str, *, platform: Platform | None = None, report: Report = silent

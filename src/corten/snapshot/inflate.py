@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import zstandard
-from isal import isal_zlib
+from isal import igzip_lib
 
 from corten.errors import ArchiveError
 from corten.snapshot.limits import DEFAULT_LIMITS, Limits
@@ -21,7 +21,7 @@ PIECE = 1 << 20
 _MAX_OUTPUT = 2 << 20
 _MAX_WINDOW = 128 << 20
 
-_ISAL_ERROR: Any = isal_zlib.error  # its stubs have an instance
+_ISAL_ERROR: Any = igzip_lib.error  # its stubs have an instance
 _ERRORS: tuple[type[Exception], ...] = (
     _ISAL_ERROR,
     zstandard.ZstdError,
@@ -42,7 +42,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 class _Decompressor(Protocol):
-    """What bz2's and lzma's decompressors have in common (gzip's is adapted to it)."""
+    """What bz2's and lzma's decompressors have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -64,31 +64,6 @@ def compression_of(head: bytes) -> str:
     if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
         return "zstd"
     return "plain"
-
-
-class _Gzip:
-    """isal's decompressobj with the interface of bz2's."""
-
-    def __init__(self) -> None:
-        self._object: Any = isal_zlib.decompressobj(wbits=31)
-        self._tail = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._object.eof)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._tail and not self.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._object.unused_data)
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        result: bytes = self._object.decompress(self._tail + data if self._tail else data, max_length)
-        self._tail = self._object.unconsumed_tail
-        return result
 
 
 class Inflater:
@@ -143,7 +118,7 @@ class Inflater:
 
     def _new_decompressor(self) -> _Decompressor:
         if self.compression == "gzip":
-            return _Gzip()
+            return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         if self.compression == "bzip2":
             return bz2.BZ2Decompressor()
         return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=512 << 20)

@@ -71,9 +71,9 @@ class OverlaySnapshotter:
         return self._marks
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[OverlaySession]:
+    def session(self, *, fds: Sequence[int] = ()) -> Iterator[OverlaySession]:
         """Worker processes for one image: layers may be staged before their place in a chain is known."""
-        session = OverlaySession(self)
+        session = OverlaySession(self, fds)
         try:
             yield session
         finally:

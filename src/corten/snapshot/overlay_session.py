@@ -6,13 +6,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corten.errors import CortenError, IntegrityError
-from corten.oci.digest import algorithm_of
-from corten.snapshot.snapshotter import Layer, Progress
+from corten.errors import ArchiveError, CortenError, IntegrityError
+from corten.oci.digest import Digest, algorithm_of
+from corten.snapshot.growing import Growing
+from corten.snapshot.snapshotter import Layer, Part, Progress, Staged, Taken
 from corten.snapshot.tree import remove_tree
 from corten.snapshot.worker_process import Worker
 
@@ -20,20 +20,12 @@ if TYPE_CHECKING:
     from corten.snapshot.overlay import OverlaySnapshotter
 
 
-@dataclass(slots=True)
-class Staged:
-    """A layer that was made in `directory`, beneath .staging, and not put into place."""
-
-    directory: Path
-    answer: dict[str, Any]
-    diff_id: str
-
-
 class OverlaySession:
     """Made by `OverlaySnapshotter.session`; what was staged and not prepared is thrown away by `close`."""
 
-    def __init__(self, owner: OverlaySnapshotter) -> None:
+    def __init__(self, owner: OverlaySnapshotter, fds: Sequence[int] = ()) -> None:
         self._owner = owner
+        self._fds = tuple(fds)
         self._pool = ThreadPoolExecutor(owner.workers, thread_name_prefix="layers")
         self._local = threading.local()
         self._workers: list[Worker] = []
@@ -42,11 +34,17 @@ class OverlaySession:
         self._staged: dict[str, Future[Staged]] = {}
         self._closed = False
 
-    def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
-        """Begins to unpack a verified blob whose chain is not known yet; `prepare` finds it by its digest."""
-        if digest not in self._staged:
-            layer = Layer("", "", blob, digest, verified=True)
-            self._staged[digest] = self._pool.submit(self._unpack, layer, progress)
+    def stage(self, growing: Growing) -> Future[Staged]:
+        """See Session."""
+        return self._pool.submit(self._unpack, Layer("", "", growing.path, growing=growing), None)
+
+    def take_in(self, part: Part, target: Path, algorithm: str, progress: Progress | None) -> Future[Taken]:
+        """See Session."""
+        return self._pool.submit(self._take_in, part, target, algorithm, progress)
+
+    def found(self, digest: str, staged: Future[Staged]) -> None:
+        """See Session."""
+        self._staged[digest] = staged
 
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
         """See Snapshotter.prepare."""
@@ -133,28 +131,52 @@ class OverlaySession:
 
     def _unpack(self, layer: Layer, progress: Progress | None) -> Staged:
         """In a thread of the pool: drives its worker."""
-        worker = self._worker()
-        directory = self._owner.new_staging()
-        with self._lock:
-            self._directories.add(directory)
         name = layer.chain_id or layer.digest
         # A plain tar's diff ID is its blob's digest, which was verified when it was stored.
         known = layer.verified and layer.digest == layer.diff_id
         algorithm = "" if known else algorithm_of(layer.diff_id) if layer.diff_id else "sha256"
         growing = layer.growing
+        blob: dict[str, Any] = {"blob": layer.blob}
+        if growing is not None:
+            blob = {"blob": growing.path, "final": growing.final, "total": growing.total}
+        directory, answer = self._make(name, progress, growing, algorithm=algorithm, **blob)
+        return Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
+
+    def _take_in(self, part: Part, target: Path, algorithm: str, progress: Progress | None) -> Taken:
+        directory, answer = self._make(
+            target.name,
+            progress,
+            None,
+            algorithm="sha256",
+            archive=[part.fd, part.offset, part.size],
+            keep=str(target),
+            keep_algorithm=algorithm,
+        )
+        staged: Future[Staged] = Future()
+        if "refused" in answer:
+            staged.set_exception(ArchiveError(answer["refused"]))
+        else:
+            staged.set_result(Staged(directory, answer, answer["diff_id"]))
+        return Taken(Digest(answer["digest"]), staged)
+
+    def _make(
+        self, name: str, progress: Progress | None, growing: Growing | None, **request: Any
+    ) -> tuple[Path, dict[str, Any]]:
+        """Where a worker has made a layer, and what it answered."""
+        worker = self._worker()
+        directory = self._owner.new_staging()
+        with self._lock:
+            self._directories.add(directory)
         answer = worker.call(
             self._owner.operation,
             progress=None if progress is None else lambda done, total: progress(name, done, total),
             growing=growing,
-            blob=layer.blob if growing is None else growing.path,
-            final="" if growing is None else growing.final,
-            total=0 if growing is None else growing.total,
             target=str(directory),
-            algorithm=algorithm,
             limits=self._owner.limits,
+            **request,
             **self._owner.arguments(),
         )
-        return Staged(directory, answer, layer.diff_id if known else answer["diff_id"])
+        return directory, answer
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._local, "worker", None)
@@ -162,7 +184,7 @@ class OverlaySession:
             if self._closed:
                 raise CortenError("the work on these layers was given up")
             if worker is None:
-                worker = self._local.worker = Worker()
+                worker = self._local.worker = Worker(fds=self._fds)
                 self._workers.append(worker)
         return worker
 

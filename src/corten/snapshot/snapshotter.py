@@ -4,10 +4,13 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
+from corten.oci.digest import Digest
 from corten.snapshot.growing import Growing
 
 
@@ -26,6 +29,32 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """`size` bytes at `offset` of the regular file that is open as `fd`."""
+
+    fd: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A layer that was made in `directory`, and is not in its place; `answer` is the worker's."""
+
+    directory: Path
+    answer: dict[str, Any]
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A blob that was stored, and the layer that it is; `staged` has an ArchiveError when it is none."""
+
+    digest: Digest
+    staged: Future[Staged]
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a snapshot takes on disk. `size` is the sum of its files' apparent sizes, as Docker counts."""
 
@@ -41,9 +70,19 @@ layer is in its place; called from worker threads."""
 class Session(Protocol):
     """The work on one image's layers; ended by leaving its context."""
 
-    def stage(self, blob: str, digest: str, progress: Progress | None = None) -> None:
-        """Begins to work on a verified blob before its place in a chain is known; `prepare` finds it by
-        digest."""
+    def stage(self, growing: Growing) -> Future[Staged]:
+        """Begins to work on a blob before its place in a chain, or even its digest, is known; tell that by
+        `found`."""
+        ...
+
+    def take_in(self, part: Part, target: Path, algorithm: str, progress: Progress | None) -> Future[Taken]:
+        """As `stage`, for a blob in a file, which is stored in the new file `target` at the same time, and
+        hashed by `algorithm`. `part.fd` is one of the session's `fds`."""
+        ...
+
+    def found(self, digest: str, staged: Future[Staged]) -> None:
+        """What is staged is the layer of the blob `digest`: `prepare` takes it for that. IntegrityError is
+        raised by `prepare`, when its diff ID is another."""
         ...
 
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:
@@ -57,8 +96,9 @@ class Snapshotter(Protocol):
 
     name: str
 
-    def session(self) -> AbstractContextManager[Session]:
-        """For the layers of one image; what was staged and not prepared is thrown away at its end."""
+    def session(self, *, fds: Sequence[int] = ()) -> AbstractContextManager[Session]:
+        """For the layers of one image; what was staged and not prepared is thrown away at its end. `fds` are
+        open files for `Session.take_in`."""
         ...
 
     def prepare(self, layers: Sequence[Layer], progress: Progress | None = None) -> None:

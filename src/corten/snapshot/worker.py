@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from corten import errors
+from corten.snapshot.blob_source import BlobRequest
 from corten.snapshot.digester import Digester
-from corten.snapshot.growing import GrowingReader
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
 from corten.snapshot.overlay_marks import Marks
@@ -122,50 +122,61 @@ def _unpack(
     answer: Answer,
     parent: int,
     *,
-    blob: str,
     target: str,
     algorithm: str,
     marks: list[Any],
     limits: dict[str, int],
-    final: str = "",
-    total: int = 0,
+    **blob: Any,
 ) -> dict[str, Any]:
-    """Unpacks the tar `blob` into `target`/fs; `algorithm` is empty when nobody needs its digest. With
-    `final` the blob is growing, to `total` bytes, and will have that name."""
+    """Unpacks the tar `blob` (see BlobRequest) into `target`/fs; `algorithm` is empty when nobody needs the
+    diff ID."""
     target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    source: GrowingReader | None = None
     try:
         fcntl.flock(target_fd, fcntl.LOCK_EX)  # tells a later engine's recover() that someone is at it
         os.mkdir("fs", 0o755, dir_fd=target_fd)
         root_fd = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target_fd)
-        if final:
-            source = GrowingReader(blob, final, answer.growth)
-        else:
-            total = os.stat(blob).st_size
-            known = total
-            source = GrowingReader(blob, blob, lambda offset: (known, True))
         bounds = Limits(**limits)
-        inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        with ReadAhead(inflater.read) as ahead, hashing(ahead.read, algorithm) as (read, diff_id):
+
+        def unpack(read: Read) -> dict[str, Any]:
             done = Unpacker(root_fd, Marks(*marks), limits=bounds).unpack(
                 TarReader(read, limits=bounds, what="layer")
             )
-            while final and source.read(PIECE):
-                pass  # nothing counts before a growing blob is verified as a whole
-            found = diff_id()
-        os.close(root_fd)
+            return {"size": done.size, "inodes": done.inodes, "implied": done.implied, "notes": done.notes}
+
+        try:
+            return streamed(answer, parent, BlobRequest(**blob), algorithm, bounds, unpack)
+        finally:
+            os.close(root_fd)
     finally:
-        if source is not None:
-            source.close()
         os.close(target_fd)
-    return {
-        "size": done.size,
-        "inodes": done.inodes,
-        "implied": done.implied,
-        "notes": done.notes,
-        "diff_id": found,
-        "plain": inflater.compression == "plain",
-    }
+
+
+def streamed(
+    answer: Answer,
+    parent: int,
+    request: BlobRequest,
+    algorithm: str,
+    limits: Limits,
+    consume: Callable[[Read], dict[str, Any]],
+) -> dict[str, Any]:
+    """What `consume` makes of the inflated blob, with its `diff_id`, and the blob's `digest` when it came out
+    of an archive. Such a blob is stored even if it is no layer: `refused` says then why not."""
+    with request.open(answer.growth) as source:
+        try:
+            reported = reporting(source.read, source.total, parent, answer)
+            inflater = Inflater(reported, limits=limits, what="layer")
+            same = inflater.compression == "plain" and source.algorithm == algorithm
+            with (
+                ReadAhead(inflater.read) as ahead,
+                hashing(ahead.read, "" if same else algorithm) as (read, diff_id),
+            ):
+                result = consume(read)
+                digest = source.finish()
+                return {**result, "digest": digest, "diff_id": digest if same else diff_id()}
+        except errors.ArchiveError as error:
+            if not source.algorithm:
+                raise
+            return {"digest": source.finish(), "refused": error.message}
 
 
 def reporting(source: Read, total: int, parent: int, answer: Answer) -> Read:
@@ -213,11 +224,13 @@ def _index_again(answer: Answer, parent: int, **request: Any) -> Any:
     return serve_again(answer, parent, **request)
 
 
-def _pack_upper(answer: Answer, parent: int, *, upper: str, target: str) -> dict[str, Any]:
+def _pack_upper(
+    answer: Answer, parent: int, *, upper: str, target: str, holes: bool = True
+) -> dict[str, Any]:
     """Writes the layer tar of an upper directory to the new file `target`; its digest and size."""
     from corten.snapshot.tree_packer import pack_upper
 
-    return _pack(target, lambda write: pack_upper(upper, write))
+    return _pack(target, lambda write: pack_upper(upper, write, holes=holes))
 
 
 def _pack_tree(answer: Answer, parent: int, *, root: str, target: str) -> dict[str, Any]:

@@ -9,15 +9,14 @@ import os
 from typing import Any
 
 from corten.errors import ArchiveError
+from corten.snapshot.blob_source import BlobRequest
 from corten.snapshot.erofs.layer_index import Indexed, index_layer
 from corten.snapshot.erofs.mounts import DATA, IMAGE, MOUNT_POINT
-from corten.snapshot.growing import GrowingReader
 from corten.snapshot.implied import Model
 from corten.snapshot.inflate import PIECE, Inflater, Read
 from corten.snapshot.limits import Limits
-from corten.snapshot.read_ahead import ReadAhead
 from corten.snapshot.tar_reader import TarReader
-from corten.snapshot.worker import Answer, hashing, reporting
+from corten.snapshot.worker import Answer, streamed
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -26,27 +25,38 @@ def serve(
     answer: Answer,
     parent: int,
     *,
-    blob: str,
     target: str,
     algorithm: str,
     in_tar: bool,
     limits: dict[str, int],
-    final: str = "",
-    total: int = 0,
+    **blob: Any,
 ) -> dict[str, Any]:
-    """Indexes the tar `blob` into the directory `target`; see `worker._unpack` for `algorithm`, `final`,
-    `total`. With `in_tar` contents stay in the tar, else they are copied into the image."""
+    """Indexes the tar `blob` (see BlobRequest) into the directory `target`; `algorithm` is empty when nobody
+    needs the diff ID. With `in_tar` contents stay in the tar, else they are copied into the image."""
     directory = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     bounds = Limits(**limits)
+    request = BlobRequest(**blob)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)  # tells a later engine's recover() that someone is at it
         os.mkdir(MOUNT_POINT, 0o755, dir_fd=directory)
         image = os.open(IMAGE, _CREATE, 0o600, dir_fd=directory)
         try:
-            if in_tar and not algorithm and not final and _link(blob, directory):
-                done = _index_file(directory, image, bounds)
-                return _result(done, "")
-            return _stream(answer, parent, directory, image, blob, algorithm, in_tar, bounds, final, total)
+            if in_tar:
+                if not algorithm and not request.final and _link(request.blob, directory):
+                    return {**_result(_index_file(directory, image, bounds)), "diff_id": ""}
+                return _with_tar(answer, parent, directory, image, request, algorithm, bounds)
+            return streamed(
+                answer,
+                parent,
+                request,
+                algorithm,
+                bounds,
+                lambda read: _result(
+                    index_layer(
+                        TarReader(read, limits=bounds, what="layer"), image, device_size=None, limits=bounds
+                    )
+                ),
+            )
         finally:
             os.close(image)
     finally:
@@ -75,12 +85,12 @@ def serve_again(
         image = os.open(IMAGE, _CREATE, 0o600, dir_fd=directory)
         try:
             if in_tar:
-                return _result(_index_file(directory, image, bounds, known), "")
+                return _result(_index_file(directory, image, bounds, known))
             source = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 inflater = Inflater(lambda size: os.read(source, size), limits=bounds, what="layer")
                 reader = TarReader(inflater.read, limits=bounds, what="layer")
-                return _result(index_layer(reader, image, device_size=None, limits=bounds, models=known), "")
+                return _result(index_layer(reader, image, device_size=None, limits=bounds, models=known))
             finally:
                 os.close(source)
         finally:
@@ -89,54 +99,32 @@ def serve_again(
         os.close(directory)
 
 
-def _stream(
+def _with_tar(
     answer: Answer,
     parent: int,
     directory: int,
     image: int,
-    blob: str,
+    request: BlobRequest,
     algorithm: str,
-    in_tar: bool,
     bounds: Limits,
-    final: str,
-    total: int,
 ) -> dict[str, Any]:
-    if final:
-        source = GrowingReader(blob, final, answer.growth)
-    else:
-        total = known = os.stat(blob).st_size
-        source = GrowingReader(blob, blob, lambda offset: (known, True))
-    data = -1
+    """The tar goes into a file of its own as it is inflated."""
+    data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
     try:
-        inflater = Inflater(reporting(source.read, total, parent, answer), limits=bounds, what="layer")
-        with ReadAhead(inflater.read) as ahead, hashing(ahead.read, algorithm) as (read, diff_id):
-            if in_tar:
-                data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
-                read = _keeping(read, data)
-            done = index_layer(
-                TarReader(read, limits=bounds, what="layer"),
-                image,
-                device_size=(lambda: os.fstat(data).st_size) if in_tar else None,
-                limits=bounds,
+
+        def index(read: Read) -> dict[str, Any]:
+            reader = TarReader(_keeping(read, data), limits=bounds, what="layer")
+            return _result(
+                index_layer(reader, image, device_size=lambda: os.fstat(data).st_size, limits=bounds)
             )
-            while final and source.read(PIECE):
-                pass  # nothing counts before a growing blob is verified as a whole
-            found = diff_id()
+
+        return streamed(answer, parent, request, algorithm, bounds, index)
     finally:
-        source.close()
-        if data >= 0:
-            os.close(data)
-    return _result(done, found)
+        os.close(data)
 
 
-def _result(done: Indexed, diff_id: str) -> dict[str, Any]:
-    return {
-        "size": done.size,
-        "inodes": done.inodes,
-        "implied": done.implied,
-        "notes": done.notes,
-        "diff_id": diff_id,
-    }
+def _result(done: Indexed) -> dict[str, Any]:
+    return {"size": done.size, "inodes": done.inodes, "implied": done.implied, "notes": done.notes}
 
 
 def _keeping(read: Read, data: int) -> Read:

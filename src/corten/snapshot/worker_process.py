@@ -15,6 +15,8 @@ import msgspec
 from corten import errors
 from corten.snapshot.growing import Growing
 
+# Pieces of a MiB come and go: memory that is given back to the kernel each time has to be cleared each time.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
 _START = "import sys; sys.path[:] = {path!r}; from corten.snapshot.worker import main; main({parent})"
 
 
@@ -28,6 +30,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=tuple(fds),
+            env={**os.environ, **_MALLOC},
             bufsize=0,
             # A Control-C at the terminal is the engine's to handle.
             start_new_session=True,

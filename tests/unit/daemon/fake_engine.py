@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+from corten.api.build import BuildRequest
 from corten.api.container import ContainerCreate
 from corten.api.system import Version
 from corten.engine.events import EventBus
@@ -125,11 +126,47 @@ class FakeImages(Recorder):
         self.loaded = b""
 
     async def load(
-        self, stream: AsyncIterator[bytes], *, quiet: bool = False, platform: str = ""
+        self, source: AsyncIterator[bytes] | int, *, quiet: bool = False, platform: str = ""
     ) -> AsyncIterator[Any]:
-        self.loaded = b"".join([piece async for piece in stream])
+        if isinstance(source, int):
+            self.loaded = os.read(source, 1 << 20)
+        else:
+            self.loaded = b"".join([piece async for piece in source])
         async for line in pieces(*self.lines):
             yield line
+
+
+class FakeBuild(Recorder):
+    def answer_credential(self, domain: str, auth: str) -> None:
+        self.record("answer_credential", (domain, auth), {})
+
+
+class FakeBuilds(Recorder):
+    """`lines` are what a build tells; `request` and `upload` are what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[Any] = []
+        self.request: BuildRequest | None = None
+        self.upload = b""
+        self.build = FakeBuild()
+
+    async def run(
+        self, request: BuildRequest, upload: AsyncIterator[bytes] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        self.request = request
+        self.record("run", (), kwargs)
+        if upload is not None:
+            self.upload = b"".join([piece async for piece in upload])
+        async for line in pieces(*self.lines):
+            yield line
+
+    def cancel(self, build_id: str) -> None:
+        self.record("cancel", (build_id,), {})
+
+    def find(self, build_id: str) -> FakeBuild:
+        self.record("find", (build_id,), {})
+        return self.build
 
 
 class FakeExecs(Recorder):
@@ -150,6 +187,7 @@ class FakeEngine:
         self.containers = FakeContainers()
         self.execs = FakeExecs()
         self.images = FakeImages()
+        self.builds = FakeBuilds()
         self.volumes = Recorder()
         self.networks = Recorder()
         self.system = FakeSystem()

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from corten.engine.results import StdioFds
 from tests.unit.daemon.conftest import Served
@@ -75,5 +76,23 @@ def test_a_wrong_number_of_descriptors_is_dropped(served: Served) -> None:
     reader, writer = os.pipe()
     with hand_over(served, b"two", [writer, writer]):
         os.close(writer)
+        assert is_closed(reader)
+    os.close(reader)
+
+
+def test_an_archive_is_handed_over(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(b"contents")
+    with (tmp_path / "archive").open("rb") as file, hand_over(served, b"file", [file.fileno()]):
+        answer = served.request("POST", "/images/load", b"", {"X-Corten-Stdio": "file"})
+    assert answer.status == 200
+    assert served.engine.images.loaded == b"contents"
+
+
+def test_one_descriptor_is_no_stdio(served: Served) -> None:
+    reader, writer = os.pipe()
+    with hand_over(served, b"one", [writer]):
+        os.close(writer)
+        answer = served.request("POST", "/containers/create", b"{}", {"X-Corten-Stdio": "one"})
+        assert answer.status == 400 and b"1 descriptors came" in answer.body
         assert is_closed(reader)
     os.close(reader)

@@ -5,13 +5,19 @@ import gzip
 import io
 import json
 import lzma
+import os
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 
-from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound
+from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound, Unavailable
+from corten.image import archive_reader
+from corten.image.archive_intake import OpenArchive
 from corten.image.store import ImageStore
 from corten.oci.platform import Platform
 from tests.unit.image.images import (
@@ -30,11 +36,25 @@ from tests.unit.snapshot.archives import member, tar_of
 ONE, TWO = layer_of("one"), layer_of("two", "dir/three")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ImageStore]:
+@pytest.fixture(params=["stream", "file", "file, in workers"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ImageStore]:
+    """Archives come as a stream, or as an open file, in which they begin somewhere; the last does with small
+    layers what is done with large ones."""
     store = make_store(tmp_path / "root")
+    if request.param != "stream":
+        monkeypatch.setattr(store, "load", partial(load_from_file, store.load, tmp_path / "archive"))
+    if "workers" in request.param:
+        monkeypatch.setattr(archive_reader, "_SMALL", 0)
     yield store
     store.close()
+
+
+def load_from_file(load: Callable[..., Any], path: Path, source: io.BytesIO, **options: Any) -> Any:
+    path.write_bytes(b"before" + source.read())
+    with path.open("rb", buffering=0) as file:
+        return load(OpenArchive(file.fileno(), len(b"before"), threading.Event()), **options)
 
 
 def merged(store: ImageStore, name: str) -> list[str]:
@@ -265,3 +285,43 @@ def test_big_layers_are_streamed(store: ImageStore) -> None:
     top = Path(store.lowers(store.resolve("big:1"))[0])
     assert (top / "big").read_bytes() == b"\3" * 3_000_000
     assert everything(store)[2] == []
+
+
+def test_a_compressed_blob_that_is_no_layer_is_kept(store: ImageStore) -> None:
+    """What another platform's image, or nobody, has: it need not be a tar."""
+    layout = Layout()
+    layout.name(layout.image([ONE]), "a:1")
+    other = gzip.compress(os.urandom(2_000_000))
+    layout.name(layout.put(other, "application/x-whatever"), "artifact:1")
+    load(store, layout.archive())
+    assert merged(store, "a:1") == ["one"]
+    assert everything(store)[2] == []
+
+
+def test_a_layer_that_is_there_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_reader, "_SMALL", 0)
+    config = config_of([ONE])
+    name = sha256(ONE)[7:] + ".tar"
+    manifest = [{"Config": "config.json", "RepoTags": ["x:1"], "Layers": [name]}]
+    files = {"config.json": config, "manifest.json": json.dumps(manifest).encode()}
+    store = make_store(tmp_path / "root")
+    (first,) = load_from_file(store.load, tmp_path / "a", io.BytesIO(archive_of({name: ONE, **files})))
+    taken: list[object] = []
+    monkeypatch.setattr(archive_reader.LayerIntake, "begin", lambda *arguments: taken.append(arguments))
+    (again,) = load_from_file(store.load, tmp_path / "a", io.BytesIO(archive_of({name: TWO, **files})))
+    assert again == first and not taken
+    assert merged(store, "x:1") == ["one"]
+    store.close()
+
+
+def test_a_load_that_nobody_waits_for_leaves_nothing(tmp_path: Path) -> None:
+    layers = [tar_of([member("big", bytes([n]) * 30_000_000)]) for n in (1, 2, 3)]
+    path = tmp_path / "archive"
+    path.write_bytes(docker_archive(layers, ["big:1"]))
+    store = make_store(tmp_path / "root")
+    given_up = threading.Event()
+    given_up.set()
+    with path.open("rb", buffering=0) as file, pytest.raises(Unavailable, match="given up"):
+        store.load(OpenArchive(file.fileno(), 0, given_up))
+    assert everything(store) == ([], [], [])
+    store.close()

@@ -21,7 +21,7 @@ OPTIONS = (
 
 def run(session: Session, arguments: Arguments) -> int:
     """Runs the command."""
-    from corten.cli import progress, transfer
+    from corten.cli import handover, progress, transfer
 
     path = arguments.text("input")
     if not path and sys.stdin.isatty():
@@ -31,8 +31,18 @@ def run(session: Session, arguments: Arguments) -> int:
     query = {"quiet": "1" if arguments.on("quiet") else "0"}
     if arguments.has("platform"):
         query["platform"] = arguments.text("platform")
+    headers = {"Content-Type": "application/x-tar"}
     with transfer.source(path or "-", "loading", quiet=arguments.on("quiet")) as body:
-        answer = session.transport.request(
-            "POST", "/images/load", query=query, body=body, headers={"Content-Type": "application/x-tar"}
-        )
-        return progress.follow(answer, quiet=arguments.on("quiet"))
+        session.transport.ensure_running()
+        # The engine reads a file where it lies.
+        handed = handover.offer_file(session.transport.address, body.fileno())
+        try:
+            if handed is not None:
+                headers[handover.HEADER] = handed.token
+            answer = session.transport.request(
+                "POST", "/images/load", query=query, body=body if handed is None else b"", headers=headers
+            )
+            return progress.follow(answer, quiet=arguments.on("quiet"))
+        finally:
+            if handed is not None:
+                handed.close()
