@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Images",
         (
             ("images", "images", "List images"),
+            ("build", "build", "Build an image from a Dockerfile"),
             ("pull", "pull", "Download an image from a registry"),
             ("push", "push", "Upload an image to a registry"),
             ("image", "", "Manage images (bootstrap makes one without internet)"),
@@ -58,6 +59,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("tag", "tag", "Give an image another name"),
             ("rmi", "rmi", "Remove images"),
             ("history", "history", "Show the layers of an image and how they were made"),
+            ("builder", "", "Manage the build cache"),
         ),
     ),
     (
@@ -68,6 +70,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("search", "search", "Search a registry for images"),
             ("copy", "copy", "Copy images between registries, archives and layouts"),
             ("manifest", "", "Look at manifests, and make lists of several platforms"),
+            ("registry", "", "Run a registry, and look after it"),
         ),
     ),
     (
@@ -120,8 +123,14 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("update", "update", "Change the limits of running containers"),
         ("wait", "wait", "Wait until containers stop, then print their exit codes"),
     ),
+    "builder": (
+        ("build", "build", "Build an image from a Dockerfile"),
+        ("du", "builder_du", "Show what the build cache takes on disk"),
+        ("prune", "builder_prune", "Remove what is in the build cache and not in use"),
+    ),
     "image": (
         ("bootstrap", "image_bootstrap", "Make a base image from the distribution's own packages"),
+        ("build", "build", "Build an image from a Dockerfile"),
         ("browse", "image_browse", "Show the files of an image, and the layer each comes from"),
         ("history", "history", "Show the layers of an image and how they were made"),
         ("import", "import_", "Make an image from a root file system tar"),
@@ -143,6 +152,11 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("inspect", "manifest_inspect", "Show a manifest or list, of a registry or of this host's lists"),
         ("push", "manifest_push", "Upload a list of manifests"),
         ("rm", "manifest_rm", "Remove lists of manifests from this host"),
+    ),
+    "registry": (
+        ("check", "registry_check", "Compare what a registry knows with what it stores"),
+        ("gc", "registry_gc", "Delete what no image in a registry needs any more"),
+        ("serve", "registry_serve", "Run a registry in the foreground"),
     ),
     "volume": (
         ("create", "volume_create", "Create a volume"),

@@ -54,11 +54,14 @@ def _listens(address: Address) -> bool:
 
 def engine_command() -> list[str]:
     """The command line of an engine in the foreground."""
+    return module_command("corten.daemon")
+
+
+def module_command(module: str) -> list[str]:
+    """The command line that runs a module of corten as a program, isolated as `python_command`."""
     if _installed():
-        return [sys.executable, "-I", "-m", "corten.daemon"]
-    return python_command(
-        "import runpy; runpy.run_module('corten.daemon', run_name='__main__', alter_sys=True)"
-    )
+        return [sys.executable, "-I", "-m", module]
+    return python_command(f"import runpy; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
 
 
 def python_command(program: str) -> list[str]:

@@ -1,0 +1,38 @@
+"""corten registry check: compares what a registry knows with what it stores."""
+
+from __future__ import annotations
+
+from corten.cli.registry_process import PLACE_OPTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.cli.options import Arguments
+    from corten.cli.session import Session
+
+USAGE = "corten registry check [OPTIONS]"
+DETAIL = """\
+Every blob has to be there in its size, every manifest with everything it needs, and nothing else may lie
+in the storage. The registry may serve meanwhile. The exit code is 1 when something is wrong and was not
+repaired."""
+EXAMPLES = ("corten registry check", "corten registry check --root ~/registry --read-blobs --repair")
+ARGS = (0, 0)
+OPTIONS = (
+    *PLACE_OPTIONS,
+    ("read-blobs", "", "bool", "", "Read every blob, and compare its digest"),
+    ("repair", "", "bool", "", "Delete bytes that nothing knows of"),
+)
+
+
+def run(session: Session, arguments: Arguments) -> int:
+    """Becomes the checker."""
+    from corten.cli.registry_process import become, place
+
+    become(
+        "check",
+        {
+            "file": arguments.text("config"),
+            "set": place(arguments),
+            "read-blobs": arguments.on("read-blobs"),
+            "repair": arguments.on("repair"),
+        },
+    )

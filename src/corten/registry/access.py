@@ -1,0 +1,59 @@
+"""Who may do what: the application asks before every handler, and handlers ask again for a second
+repository (mounts).
+
+`OpenAccess` allows everything, which is right on loopback, and elsewhere only where the operator has said so.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+
+class Action(enum.Enum):
+    """What is asked for. In Docker's words for scopes; LIST is the catalog, BASE is `/v2/`."""
+
+    BASE = "base"
+    PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: a name for logs and audit; "" is anonymous."""
+
+    name: str = ""
+
+
+class Access(Protocol):
+    """Decides about requests. Implementations hold no state of a request."""
+
+    async def authorize(self, request: web.BaseRequest, action: Action, repository: str) -> Identity:
+        """The caller, when `action` is allowed in `repository` ("" for BASE and LIST).
+
+        Raises RegistryError: UNAUTHORIZED (with WWW-Authenticate) when credentials would help, DENIED
+        when not.
+        """
+        ...
+
+    async def allows(self, identity: Identity, action: Action, repository: str) -> bool:
+        """Whether an identity that is known already may do something else as well."""
+        ...
+
+
+ANONYMOUS = Identity()
+
+
+class OpenAccess:
+    """Everybody may do everything."""
+
+    async def authorize(self, request: web.BaseRequest, action: Action, repository: str) -> Identity:
+        return ANONYMOUS
+
+    async def allows(self, identity: Identity, action: Action, repository: str) -> bool:
+        return True

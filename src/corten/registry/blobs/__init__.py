@@ -1,0 +1,1 @@
+"""Bytes by location: the Protocol, local files, and object stores."""

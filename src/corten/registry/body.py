@@ -1,0 +1,38 @@
+"""Small request bodies, whole."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
+
+from corten.registry.config import Limits
+from corten.registry.errors import Code, RegistryError
+
+
+async def read_body(request: web.BaseRequest, most: int, limits: Limits) -> bytes:
+    """The body, at most `most` bytes; RegistryError with status 413 or 408."""
+    too_large = RegistryError(
+        Code.MANIFEST_INVALID,
+        f"the manifest is larger than {most} bytes, the most that is accepted",
+        status=413,
+    )
+    if (request.content_length or 0) > most:
+        raise too_large
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.idle_seconds):
+            while piece := await request.content.readany():
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
+                    raise too_large
+    except TimeoutError:
+        raise RegistryError(
+            Code.MANIFEST_INVALID, f"the manifest did not come within {limits.idle_seconds:g} s", status=408
+        ) from None
+    except (ClientError, ConnectionError) as error:
+        raise RegistryError(Code.MANIFEST_INVALID, "the manifest broke off", status=400) from error
+    return b"".join(pieces)

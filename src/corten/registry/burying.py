@@ -1,0 +1,38 @@
+"""Deletes bytes that no row needs any more, and forgets them when they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from corten.errors import CortenError
+from corten.registry.blobs.store import BlobStore, upload_in
+from corten.registry.metadata.records import Doomed
+from corten.registry.metadata.store import Metadata
+
+_LOG = logging.getLogger("corten.registry")
+
+
+async def bury(
+    metadata: Metadata, blobs: BlobStore, doomed: Sequence[Doomed], threads: Executor | None = None
+) -> int:
+    """Deletes; returns how many bytes that were. What the store cannot delete now stays written down, for
+    later."""
+    loop = asyncio.get_running_loop()
+    gone: list[Doomed] = []
+    for entry in doomed:
+        upload = upload_in(entry.location)
+        try:
+            if upload:
+                await loop.run_in_executor(threads, blobs.discard, upload)
+            else:
+                await loop.run_in_executor(threads, blobs.delete, entry.location)
+            gone.append(entry)
+        except CortenError as error:
+            _LOG.warning("cannot delete %s: %s; trying again later", entry.location, error.message)
+            await metadata.not_deleted(entry.location)
+    if gone:
+        await metadata.deleted([entry.location for entry in gone])
+    return sum(entry.size for entry in gone)

@@ -1,0 +1,2 @@
+"""What the registry knows: repositories, tags, manifests, links to blobs, uploads. SQLAlchemy core; SQLite
+or PostgreSQL."""

@@ -1,0 +1,47 @@
+"""Versions of the schema. All steps that a database lacks run in one transaction (DDL is transactional
+in SQLite and in PostgreSQL), under a lock: a database is at one version or at another, never between
+two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, inspect, select, text
+
+from corten.errors import Unsupported
+from corten.registry.metadata.schema import TABLES, schema_version
+
+Step = Callable[[Connection], None]
+
+# version: what leads to it from the version before. A new database gets the newest tables at once.
+STEPS: Mapping[int, Step] = {}
+CURRENT = max(STEPS, default=1)
+
+_LOCK = 0x636F7274656E  # "corten"; PostgreSQL's advisory locks are numbers
+
+
+def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS) -> int:
+    """Brings the database to the newest version, within the caller's transaction; returns the version it
+    had (0: new).
+
+    Unsupported when a newer registry has been here: its tables may mean something that this one does not
+    know.
+    """
+    current = max(steps, default=1)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    if not inspect(connection).has_table("schema_version"):
+        TABLES.create_all(connection)
+        connection.execute(schema_version.insert().values(version=current))
+        return 0
+    found = connection.execute(select(schema_version.c.version)).scalar_one()
+    if found > current:
+        raise Unsupported(
+            f"the registry's database is of version {found}, and this corten knows {current}: use the corten"
+            " that upgraded it, or restore a backup that was made before"
+        )
+    for version in range(found + 1, current + 1):
+        steps[version](connection)
+    if found < current:
+        connection.execute(schema_version.update().values(version=current))
+    return int(found)

@@ -1,0 +1,224 @@
+"""Transactions on manifests and tags. Each is one function on a connection, and may be run again from
+its start.
+
+With PostgreSQL, what changes a repository holds a lock on its row: what has been looked at stays true
+until the commit. SQLite's transactions exclude each other anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Table, and_, delete, exists, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from corten.registry.metadata.records import Missing, NewManifest, Reference
+from corten.registry.metadata.schema import (
+    blobs,
+    candidates,
+    manifest_payloads,
+    manifest_references,
+    manifests,
+    repositories,
+    repository_blobs,
+    tags,
+    uploads,
+)
+
+# Databases limit the parameters of one statement (SQLite: 32766).
+SLICE = 500
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say what to do about rows that are there already."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def repository_id(connection: Connection, name: str, *, create: bool = False) -> int | None:
+    """The repository's key, its row locked until the end of the transaction."""
+    query = select(repositories.c.id).where(repositories.c.name == name).with_for_update()
+    found = connection.execute(query).scalar()
+    if found is None and create:
+        connection.execute(
+            insert_new(connection, repositories)
+            .values(name=name, created=now())
+            .on_conflict_do_nothing(index_elements=["name"])
+        )
+        found = connection.execute(query).scalar_one()
+    return found
+
+
+def put_manifest(
+    connection: Connection, repository: str, manifest: NewManifest, new_tags: Sequence[str]
+) -> list[Missing]:
+    """Stores a manifest under its digest and moves tags to it; or stores nothing, and tells what it lacks."""
+    key = repository_id(connection, repository, create=True)
+    assert key is not None
+    sizes = _sizes(connection, key, manifest.references)
+    missing = [
+        Missing(reference, sizes.get(reference.digest, -1))
+        for reference in manifest.references
+        if not _is_there(reference, sizes)
+    ]
+    if missing:
+        drop_unused_repository(connection, key)
+        return missing
+    moment = now()
+    connection.execute(
+        insert_new(connection, manifest_payloads)
+        .values(digest=manifest.digest, payload=manifest.payload)
+        .on_conflict_do_nothing(index_elements=["digest"])
+    )
+    row = insert_new(connection, manifests).values(
+        repository=key,
+        digest=manifest.digest,
+        media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type,
+        subject=manifest.subject,
+        annotations=manifest.annotations,
+        size=len(manifest.payload),
+        pushed=moment,
+    )
+    connection.execute(
+        row.on_conflict_do_update(
+            index_elements=["repository", "digest"],
+            set_={"pushed": moment, "media_type": manifest.media_type},
+        )
+    )
+    _refer(connection, key, manifest.digest, [r for r in manifest.references if r.digest in sizes])
+    for tag in new_tags:
+        connection.execute(
+            insert_new(connection, tags)
+            .values(repository=key, name=tag, manifest=manifest.digest, updated=moment)
+            .on_conflict_do_update(
+                index_elements=["repository", "name"], set_={"manifest": manifest.digest, "updated": moment}
+            )
+        )
+    return []
+
+
+def drop_unused_repository(connection: Connection, key: int) -> None:
+    """Forgets a repository that has nothing in it. Its row has to be locked already, or is locked here."""
+    connection.execute(select(repositories.c.id).where(repositories.c.id == key).with_for_update())
+    anything = select(
+        *(
+            exists().where(table.c.repository == key).label(table.name)
+            for table in (repository_blobs, manifests, uploads, candidates)
+        )
+    )
+    if not any(connection.execute(anything).one()):
+        connection.execute(delete(repositories).where(repositories.c.id == key))
+
+
+def _is_there(reference: Reference, sizes: dict[str, int]) -> bool:
+    size = sizes.get(reference.digest, -1)
+    if size < 0:
+        return reference.optional
+    return reference.size in (-1, size)
+
+
+def _sizes(connection: Connection, key: int, references: Sequence[Reference]) -> dict[str, int]:
+    """The sizes of those that the repository has."""
+    sizes: dict[str, int] = {}
+    for is_manifest in (False, True):
+        wanted = [reference.digest for reference in references if reference.is_manifest is is_manifest]
+        for begin in range(0, len(wanted), SLICE):
+            part = wanted[begin : begin + SLICE]
+            if is_manifest:
+                query = select(manifests.c.digest, manifests.c.size).where(
+                    manifests.c.repository == key, manifests.c.digest.in_(part)
+                )
+            else:
+                query = (
+                    select(blobs.c.digest, blobs.c.size)
+                    .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+                    .where(repository_blobs.c.repository == key, blobs.c.digest.in_(part))
+                )
+            sizes.update((digest, size) for digest, size in connection.execute(query))
+    return sizes
+
+
+def _refer(connection: Connection, key: int, digest: str, references: Sequence[Reference]) -> None:
+    """What the manifest needs, written down; its blobs are settled from now on."""
+    rows = [
+        {
+            "repository": key,
+            "manifest": digest,
+            "target": reference.digest,
+            "is_manifest": reference.is_manifest,
+        }
+        for reference in references
+    ]
+    for begin in range(0, len(rows), SLICE):
+        part = rows[begin : begin + SLICE]
+        connection.execute(insert_new(connection, manifest_references).on_conflict_do_nothing(), part)
+        connection.execute(
+            update(repository_blobs)
+            .where(
+                repository_blobs.c.repository == key,
+                repository_blobs.c.digest.in_([row["target"] for row in part]),
+            )
+            .values(settled=True)
+        )
+
+
+def delete_tag(connection: Connection, repository: str, tag: str) -> bool:
+    """Removes a tag; the manifest stays, under its digest. False: there is none."""
+    key = repository_id(connection, repository)
+    gone = connection.execute(delete(tags).where(tags.c.repository == key, tags.c.name == tag))
+    return gone.rowcount > 0
+
+
+def delete_manifest(connection: Connection, repository: str, digest: str) -> str | None:
+    """Removes a manifest and its tags. None: there is none; else the digest of an index that needs it
+    (and it stays), or "" when it is gone."""
+    key = repository_id(connection, repository)
+    if key is None:
+        return None
+    here = and_(manifests.c.repository == key, manifests.c.digest == digest)
+    if connection.execute(select(manifests.c.digest).where(here)).first() is None:
+        return None
+    index = connection.execute(
+        select(manifest_references.c.manifest)
+        .where(
+            manifest_references.c.repository == key,
+            manifest_references.c.target == digest,
+            manifest_references.c.is_manifest.is_(True),
+        )
+        .limit(1)
+    ).scalar()
+    if index is not None:
+        return str(index)
+    remove_manifest(connection, key, digest)
+    return ""
+
+
+def remove_manifest(connection: Connection, key: int, digest: str) -> None:
+    """Removes a manifest that nothing needs; what it referred to becomes a candidate of the collector."""
+    needed = select(manifest_references.c.repository, manifest_references.c.target, literal(now())).where(
+        manifest_references.c.repository == key,
+        manifest_references.c.manifest == digest,
+        manifest_references.c.is_manifest.is_(False),
+    )
+    connection.execute(
+        insert_new(connection, candidates)
+        .from_select(["repository", "digest", "due"], needed)
+        .on_conflict_do_update(index_elements=["repository", "digest"], set_={"due": now()})
+    )
+    connection.execute(delete(manifests).where(manifests.c.repository == key, manifests.c.digest == digest))
+    elsewhere = exists().where(manifests.c.digest == digest)
+    connection.execute(delete(manifest_payloads).where(manifest_payloads.c.digest == digest, ~elsewhere))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many of each there are."""
+    return {
+        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for table in (repositories, tags, manifests, blobs)
+    }

@@ -1,0 +1,167 @@
+"""The tables. A change here comes with a step in `migrations.py`.
+
+    repositories ─┬─ tags ──────────────► manifests ─── manifest_references ──► (blobs, manifests)
+                  ├─ manifests ─────────► manifest_payloads      (a manifest's bytes, once for all
+                  repositories) ├─ repository_blobs ──► blobs ──► a location in the blob store └─ uploads
+                  (sessions; a blob comes to be when one is finished)
+    candidates: what the collector has to look at       doomed: locations whose bytes are being deleted
+    leases: who does what only one may do
+
+Times are milliseconds since 1970. Names and digests sort by their bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+TABLES = MetaData()
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+# A tag list is in the order of bytes (distribution-spec, "Listing Tags": ASCIIbetical), whatever the
+# database's locale.
+_NAME = String(collation="C").with_variant(String(), "sqlite")
+
+schema_version = Table("schema_version", TABLES, Column("version", Integer, primary_key=True))
+
+repositories = Table(
+    "repositories",
+    TABLES,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("name", _NAME, nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    TABLES,
+    Column("digest", _NAME, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("location", String, nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+repository_blobs = Table(
+    "repository_blobs",
+    TABLES,
+    Column("repository", _ID, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", _NAME, ForeignKey("blobs.digest"), nullable=False),
+    # When a push was last told that the blob is here (uploaded, mounted, HEAD), and whether a manifest has
+    # come since.
+    Column("touched", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    PrimaryKeyConstraint("repository", "digest"),
+    Index("repository_blobs_digest", "digest"),
+)
+
+manifest_payloads = Table(
+    "manifest_payloads",
+    TABLES,
+    Column("digest", _NAME, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+manifests = Table(
+    "manifests",
+    TABLES,
+    Column("repository", _ID, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", _NAME, ForeignKey("manifest_payloads.digest"), nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("artifact_type", String, nullable=False),
+    Column("subject", _NAME, nullable=False),
+    Column("annotations", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("pushed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "digest"),
+    Index("manifests_digest", "digest"),
+    Index("manifests_subject", "repository", "subject"),
+)
+
+manifest_references = Table(
+    "manifest_references",
+    TABLES,
+    Column("repository", _ID, nullable=False),
+    Column("manifest", _NAME, nullable=False),
+    Column("target", _NAME, nullable=False),
+    Column("is_manifest", Boolean, nullable=False),
+    PrimaryKeyConstraint("repository", "manifest", "target"),
+    ForeignKeyConstraint(
+        ["repository", "manifest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+    ),
+    Index("manifest_references_target", "repository", "target"),
+)
+
+tags = Table(
+    "tags",
+    TABLES,
+    Column("repository", _ID, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("manifest", _NAME, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "name"),
+    ForeignKeyConstraint(
+        ["repository", "manifest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+    ),
+    Index("tags_manifest", "repository", "manifest"),
+)
+
+uploads = Table(
+    "uploads",
+    TABLES,
+    Column("id", String, primary_key=True),
+    Column("repository", _ID, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
+    Column("algorithm", String, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    # The digest of the bytes up to `offset`, when it is known; "" when they have to be read again.
+    Column("hash", String, nullable=False),
+    # What the blob store needs to find the bytes again.
+    Column("state", Text, nullable=False),
+    # The digest that the upload is being finished with: its location may have been written already.
+    Column("target", String, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("touched", BigInteger, nullable=False),
+    Index("uploads_touched", "touched"),
+    Index("uploads_repository", "repository", "touched"),
+)
+
+candidates = Table(
+    "candidates",
+    TABLES,
+    Column("repository", _ID, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", _NAME, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "digest"),
+    Index("candidates_due", "due"),
+)
+
+doomed = Table(
+    "doomed",
+    TABLES,
+    Column("location", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("doomed_due", "due"),
+)
+
+leases = Table(
+    "leases",
+    TABLES,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)

@@ -1,0 +1,284 @@
+"""The metadata store: a Protocol for the rest of the registry, and its one implementation on SQL.
+
+Every method is a transaction of its own. Errors: `Unavailable` when the database does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from corten.registry.metadata import collecting, linking, listing, pushing
+from corten.registry.metadata.database import POOL, Database
+from corten.registry.metadata.records import (
+    Blob,
+    Doomed,
+    Manifest,
+    Missing,
+    NewManifest,
+    Reason,
+    Referrer,
+    StoredBlob,
+    Upload,
+)
+from corten.registry.metadata.sqlite_reader import SqliteReader
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Metadata(Protocol):
+    """What the registry knows. Times are milliseconds, sizes bytes; see the functions of the same names for
+    details."""
+
+    async def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """By tag, or by digest."""
+        ...
+
+    async def blob(self, repository: str, digest: str) -> tuple[Blob, int] | None:
+        """A blob that the repository has, and when a push was last told of it."""
+        ...
+
+    async def has_repository(self, repository: str) -> bool: ...
+
+    async def tag_names(self, repository: str, after: str, limit: int) -> list[str]: ...
+
+    async def repository_names(self, after: str, limit: int) -> list[str]: ...
+
+    async def referrers(self, repository: str, subject: str) -> list[Referrer]: ...
+
+    async def upload(self, repository: str, identity: str) -> Upload | None: ...
+
+    async def put_manifest(
+        self, repository: str, manifest: NewManifest, tags: Sequence[str]
+    ) -> list[Missing]: ...
+
+    async def delete_manifest(self, repository: str, digest: str) -> str | None: ...
+
+    async def delete_tag(self, repository: str, tag: str) -> bool: ...
+
+    async def begin_upload(self, upload: Upload) -> None: ...
+
+    async def advance_upload(self, upload: Upload, offset: int, digest: str, state: str) -> bool: ...
+
+    async def touch_upload(self, identity: str) -> None: ...
+
+    async def aim_upload(self, identity: str, digest: str) -> bool: ...
+
+    async def has_blob(self, digest: str) -> bool: ...
+
+    async def finish_upload(
+        self, upload: Upload, digest: str, size: int, location: str, grace: int, spare: Sequence[Doomed]
+    ) -> Blob | None: ...
+
+    async def drop_upload(self, identity: str, left: Sequence[Doomed]) -> bool: ...
+
+    async def mount_blob(self, repository: str, digest: str, source: str, grace: int) -> Blob | None: ...
+
+    async def repositories_with(self, digest: str, limit: int) -> list[str]: ...
+
+    async def keep_blob(self, repository: str, digest: str) -> bool: ...
+
+    async def unlink_blob(self, repository: str, digest: str) -> str | None: ...
+
+    async def doom(self, left: Sequence[Doomed]) -> None: ...
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> bool: ...
+
+    async def drop_lease(self, name: str, holder: str) -> None: ...
+
+    async def expire_uploads(
+        self, age: int, limit: int, left: Callable[[Upload], Sequence[Doomed]]
+    ) -> int: ...
+
+    async def collect(self, grace: int, longest: int, limit: int) -> tuple[int, int]: ...
+
+    async def due_doomed(self, limit: int) -> list[Doomed]: ...
+
+    async def deleted(self, locations: list[str]) -> None: ...
+
+    async def not_deleted(self, location: str) -> None: ...
+
+    async def explain(self, grace: int, longest: int, limit: int) -> list[Reason]: ...
+
+    async def stored_blobs(self, after: str, limit: int) -> list[StoredBlob]: ...
+
+    async def known_locations(self, locations: list[str]) -> set[str]: ...
+
+    async def open_uploads(self, identities: list[str]) -> set[str]: ...
+
+    async def broken_references(self, limit: int) -> list[tuple[str, str, str]]: ...
+
+    async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]: ...
+
+    async def counts(self) -> dict[str, int]: ...
+
+    async def close(self) -> None: ...
+
+
+class SqlMetadata:
+    """Metadata in SQLite or PostgreSQL. With SQLite, writes take turns in one thread, and the queries of
+    pulls are done where they are asked for; with PostgreSQL every transaction has a thread of its own.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reader = SqliteReader(database.path) if database.is_sqlite else None
+        self._threads = ThreadPoolExecutor(1 if database.is_sqlite else POOL, "metadata")
+
+    async def manifest(self, repository: str, reference: str) -> Manifest | None:
+        if self._reader is not None:
+            return self._reader.manifest(repository, reference)
+        query = listing.manifest_by_digest if ":" in reference else listing.manifest_by_tag
+        return await self._read(query, repository, reference)
+
+    async def blob(self, repository: str, digest: str) -> tuple[Blob, int] | None:
+        if self._reader is not None:
+            return self._reader.blob(repository, digest)
+        return await self._read(listing.blob, repository, digest)
+
+    async def has_repository(self, repository: str) -> bool:
+        if self._reader is not None:
+            return self._reader.has_repository(repository)
+        return await self._read(listing.has_repository, repository)
+
+    async def tag_names(self, repository: str, after: str, limit: int) -> list[str]:
+        if self._reader is not None:
+            return self._reader.tag_names(repository, after, limit)
+        return await self._read(listing.tag_names, repository, after, limit)
+
+    async def repository_names(self, after: str, limit: int) -> list[str]:
+        if self._reader is not None:
+            return self._reader.repository_names(after, limit)
+        return await self._read(listing.repository_names, after, limit)
+
+    async def referrers(self, repository: str, subject: str) -> list[Referrer]:
+        if self._reader is not None:
+            return self._reader.referrers(repository, subject)
+        return await self._read(listing.referrers, repository, subject)
+
+    async def upload(self, repository: str, identity: str) -> Upload | None:
+        return await self._read(listing.upload, repository, identity)
+
+    async def put_manifest(
+        self, repository: str, manifest: NewManifest, tags: Sequence[str]
+    ) -> list[Missing]:
+        return await self._write(pushing.put_manifest, repository, manifest, tags)
+
+    async def delete_manifest(self, repository: str, digest: str) -> str | None:
+        return await self._write(pushing.delete_manifest, repository, digest)
+
+    async def delete_tag(self, repository: str, tag: str) -> bool:
+        return await self._write(pushing.delete_tag, repository, tag)
+
+    async def begin_upload(self, upload: Upload) -> None:
+        await self._write_lightly(linking.begin_upload, upload)
+
+    async def advance_upload(self, upload: Upload, offset: int, digest: str, state: str) -> bool:
+        return await self._write_lightly(linking.advance_upload, upload, offset, digest, state)
+
+    async def touch_upload(self, identity: str) -> None:
+        await self._write_lightly(linking.touch_upload, identity)
+
+    async def aim_upload(self, identity: str, digest: str) -> bool:
+        return await self._write_lightly(linking.aim_upload, identity, digest)
+
+    async def has_blob(self, digest: str) -> bool:
+        if self._reader is not None:
+            return self._reader.has_blob(digest)
+        return await self._read(linking.has_blob, digest)
+
+    async def finish_upload(
+        self, upload: Upload, digest: str, size: int, location: str, grace: int, spare: Sequence[Doomed]
+    ) -> Blob | None:
+        return await self._write(linking.finish_upload, upload, digest, size, location, grace, spare)
+
+    async def drop_upload(self, identity: str, left: Sequence[Doomed]) -> bool:
+        return await self._write_lightly(linking.drop_upload, identity, left)
+
+    async def mount_blob(self, repository: str, digest: str, source: str, grace: int) -> Blob | None:
+        return await self._write(linking.mount_blob, repository, digest, source, grace)
+
+    async def repositories_with(self, digest: str, limit: int) -> list[str]:
+        return await self._read(linking.repositories_with, digest, limit)
+
+    async def keep_blob(self, repository: str, digest: str) -> bool:
+        return await self._write_lightly(linking.keep_blob, repository, digest)
+
+    async def unlink_blob(self, repository: str, digest: str) -> str | None:
+        return await self._write(linking.unlink_blob, repository, digest)
+
+    async def doom(self, left: Sequence[Doomed]) -> None:
+        await self._write_lightly(linking.doom, left)
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
+        return await self._write_lightly(collecting.take_lease, name, holder, seconds)
+
+    async def drop_lease(self, name: str, holder: str) -> None:
+        await self._write_lightly(collecting.drop_lease, name, holder)
+
+    async def expire_uploads(self, age: int, limit: int, left: Callable[[Upload], Sequence[Doomed]]) -> int:
+        return await self._write_lightly(collecting.expire_uploads, age, limit, left)
+
+    async def collect(self, grace: int, longest: int, limit: int) -> tuple[int, int]:
+        return await self._write(collecting.collect, grace, longest, limit)
+
+    async def due_doomed(self, limit: int) -> list[Doomed]:
+        return await self._read(collecting.due_doomed, limit)
+
+    async def deleted(self, locations: list[str]) -> None:
+        await self._write_lightly(collecting.deleted, locations)
+
+    async def not_deleted(self, location: str) -> None:
+        await self._write_lightly(collecting.not_deleted, location)
+
+    async def explain(self, grace: int, longest: int, limit: int) -> list[Reason]:
+        return await self._read(collecting.explain, grace, longest, limit)
+
+    async def stored_blobs(self, after: str, limit: int) -> list[StoredBlob]:
+        return await self._read(listing.stored_blobs, after, limit)
+
+    async def known_locations(self, locations: list[str]) -> set[str]:
+        return await self._read(listing.known_locations, locations)
+
+    async def open_uploads(self, identities: list[str]) -> set[str]:
+        return await self._read(listing.open_uploads, identities)
+
+    async def broken_references(self, limit: int) -> list[tuple[str, str, str]]:
+        return await self._read(listing.broken_references, limit)
+
+    async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        return await self._read(listing.payloads, after, limit)
+
+    async def counts(self) -> dict[str, int]:
+        return await self._read(pushing.counts)
+
+    async def close(self) -> None:
+        """Ends the threads and the connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._reader is not None:
+            self._reader.close()
+        self._database.close()
+
+    async def _read(
+        self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return await self._run(self._database.read, operation, *args)
+
+    async def _write(
+        self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return await self._run(self._database.write, operation, *args)
+
+    async def _write_lightly(
+        self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return await self._run(self._database.write_lightly, operation, *args)
+
+    async def _run(self, way: Callable[..., R], *args: Any) -> R:
+        # A transaction that has begun is seen to its end, whatever becomes of the request that wanted it.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, way, *args))
