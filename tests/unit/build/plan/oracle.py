@@ -1,0 +1,225 @@
+"""A plan in the form in which the corpus has BuildKit's: image, operations, warnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from corten.build.graph import (
+    BindMount,
+    CacheMount,
+    Copy,
+    Exec,
+    FileOperation,
+    GitSource,
+    HttpSource,
+    ImageSource,
+    LocalSource,
+    MakeDirectory,
+    Merge,
+    Mount,
+    Owner,
+    SecretMount,
+    SshMount,
+    TmpfsMount,
+    Vertex,
+    WriteFile,
+)
+from corten.build.plan.model import ImageResolver, PlannedImage, ResolvedImage
+from corten.oci.image_config import ImageConfig, ImageRunConfig, RootFS, encode_config
+from corten.oci.platform import Platform
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class StubImages(ImageResolver):
+    """Every image is the same, and has no layers."""
+
+    async def resolve(self, reference: str, platform: Platform) -> ResolvedImage:
+        run = ImageRunConfig(env=[PATH], cmd=["sh"])
+        return ResolvedImage(reference, ImageConfig("amd64", "linux", run, RootFS(diff_ids=())))
+
+    async def resolve_layout(self, context: str, selector: str, platform: Platform) -> ResolvedImage:
+        raise AssertionError("there are no layouts in the corpus")
+
+
+def image_form(image: PlannedImage) -> Any:
+    """The config as JSON, without times."""
+    form = msgspec.json.decode(encode_config(image.config))
+    return normal_image(form)
+
+
+def normal_image(form: Any) -> Any:
+    """Without what is written in several ways, and without times."""
+    form = dict(form)
+    form.pop("created", None)
+    form["rootfs"] = form.get("rootfs", {}).get("diff_ids") or []
+    form["history"] = [
+        {key: value for key, value in entry.items() if key != "created"} for entry in form.get("history") or ()
+    ]
+    form["config"] = {key: value for key, value in (form.get("config") or {}).items() if value not in (None, "")}
+    return form
+
+
+def operations(image: PlannedImage) -> list[Any]:
+    """The operations, inputs before what uses them, each in the corpus' form. Here-documents are files of
+    their own there, made by an operation of its own."""
+    found: list[Any] = []
+    for vertex in image.target.walk() if image.target is not None else ():
+        found += _operation(vertex)
+    return found
+
+
+def _operation(vertex: Vertex) -> list[Any]:
+    operation = vertex.operation
+    match operation:
+        case Exec():
+            files = [_mkfile(name, data, mode) for name, data, mode in operation.here_documents]
+            return [*files, _exec(operation)]
+        case FileOperation():
+            return _files(operation)
+        case Merge():
+            return [{"merge": len(vertex.inputs)}]
+        case LocalSource():
+            return [{"source": f"local://{operation.name}"}]
+        case HttpSource():
+            attributes = {"http.filename": operation.filename}
+            if operation.checksum:
+                attributes["http.checksum"] = operation.checksum
+            return [{"source": operation.url, "attrs": attributes}]
+        case GitSource():
+            return [{"source": f"git://{operation.remote}", "attrs": {"ref": operation.ref}}]
+        case ImageSource():
+            return [{"source": f"docker-image://{operation.reference}"}]
+    raise AssertionError(operation)
+
+
+def _mkfile(name: str, data: bytes, mode: int) -> Any:
+    text = data.decode("utf-8", "surrogateescape")
+    return {"file": [{"Mkfile": {"path": f"/{name}", "mode": mode, "data": text}}]}
+
+
+def _exec(operation: Exec) -> Any:
+    mounts = ["BIND:/ ro=false sel="]
+    if operation.here_documents:
+        mounts.append("BIND:/dev/pipes/ ro=true sel=/")
+    mounts += map(_mount, operation.mounts)
+    return {
+        "exec": list(operation.args),
+        "env": list(operation.environment),
+        "cwd": operation.directory,
+        "user": operation.user,
+        "net": {"default": "UNSET"}.get(operation.network, operation.network.upper()),
+        "security": operation.security.upper(),
+        "mounts": sorted(mounts),
+    }
+
+
+def _mount(mount: Mount) -> str:
+    def text(kind: str, target: str, readonly: bool, selector: str) -> str:
+        return f"{kind}:{target} ro={str(readonly).lower()} sel={selector if selector != '/' else ''}"
+
+    match mount:
+        case BindMount(_, selector, target, readonly):
+            return text("BIND", target, readonly, selector)
+        case CacheMount():
+            selector = mount.selector
+            if mount.input is None and (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0):
+                selector = "/cache"
+            return text("CACHE", mount.target, mount.readonly, selector)
+        case TmpfsMount(target):
+            return text("TMPFS", target, False, "")
+        case SecretMount():
+            return text("SECRET", mount.target, False, "")
+        case SshMount():
+            return text("SSH", mount.target, False, "")
+
+
+def _files(operation: FileOperation) -> list[Any]:
+    before: list[Any] = []
+    actions: list[Any] = []
+    for action in operation.actions:
+        match action:
+            case Copy():
+                actions.append({"Copy": _copy(action)})
+            case MakeDirectory():
+                actions.append({"Mkdir": {"path": action.path, "mode": action.mode, **_owner(action.owner)}})
+            case WriteFile():
+                before.append(_mkfile(action.name, action.data, 0o644))
+                form = {"src": f"/{action.name}", "dest": action.destination, "mode": _mode(action.mode)}
+                actions.append({"Copy": {**form, **_owner(action.owner)}})
+    return [*before, {"file": actions}]
+
+
+def _copy(action: Copy) -> Any:
+    form: dict[str, Any] = {
+        "src": action.source,
+        "dest": action.destination,
+        "mode": _mode(action.mode),
+        **_owner(action.owner),
+    }
+    if action.unpack:
+        form["attemptUnpackDockerCompatibility"] = True
+    for name, values in (
+        ("include_patterns", action.include),
+        ("exclude_patterns", action.exclude),
+        ("required_paths", action.required),
+    ):
+        if values:
+            form[name] = list(values)
+    return form
+
+
+def _mode(mode: str) -> int | str:
+    return int(mode, 8) if mode.isdigit() else mode or -1
+
+
+def _owner(owner: Owner) -> Any:
+    form = {}
+    for name, identity in (("user", owner.user), ("group", owner.group)):
+        if isinstance(identity, int):
+            form[name] = {"User": {"byId": identity} if identity else {}}
+        elif identity is not None:
+            form[name] = {"User": {"byName": {"name": identity}}}
+    return {"owner": form} if form else {}
+
+
+_COPY_ALWAYS = (
+    "allowEmptyWildcard",
+    "allowWildcard",
+    "createDestPath",
+    "dirCopyContents",
+    "followSymlink",
+    "timestamp",
+)
+
+
+def normal_operations(operations: list[Any] | None) -> list[Any]:
+    """BuildKit's operations without what follows from the rest, or what only it needs: which files of the
+    context it has to be sent (`local.followpaths`), flags that every COPY has, and times."""
+    return [_normal(operation) for operation in operations or ()]
+
+
+def _normal(operation: Any) -> Any:
+    if "file" in operation:
+        return {"file": [_normal_action(action) for action in operation["file"]]}
+    if "exec" in operation:
+        return {**operation, "mounts": sorted(_normal_mount(m, operation["cwd"]) for m in operation["mounts"])}
+    if "source" in operation and operation["source"].startswith("local://"):
+        return {"source": operation["source"]}
+    return operation
+
+
+def _normal_mount(mount: str, directory: str) -> str:
+    """Secrets with a relative path: BuildKit leaves it to the runtime."""
+    kind, _, rest = mount.partition(":")
+    if kind == "SECRET" and not rest.startswith("/"):
+        return f"{kind}:{directory.rstrip('/')}/{rest}"
+    return mount
+
+
+def _normal_action(action: Any) -> Any:
+    ((kind, values),) = action.items()
+    values = {key: value for key, value in values.items() if key not in (*_COPY_ALWAYS, "makeParents")}
+    return {kind: values}
