@@ -13,7 +13,6 @@ import re
 import msgspec
 
 _SLASH = "/"
-_NOT_SLASH = "[^/]"
 
 
 class BadPattern(ValueError):
@@ -51,7 +50,8 @@ class Beginning(msgspec.Struct, frozen=True):
 
 Token = Literal | CharacterClass | AnyDirectories | AnyTail | Beginning
 
-_ANY_IN_SEGMENT = CharacterClass(_NOT_SLASH, many=True)
+STAR = CharacterClass("[^/]", many=True)
+"""`*`: anything up to the next slash."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,11 +271,11 @@ class _Scanner:
 
     def _range(self, expression: str, position: int) -> tuple[str, int]:
         low, position = self._class_character(expression, position)
-        high = low
-        if expression.startswith("-", position) and expression[position + 1 : position + 2] not in ("", "]"):
-            high, position = self._class_character(expression, position + 1)
-            if high < low:
-                raise BadPattern(self._pattern)
+        if not expression.startswith("-", position) or expression[position + 1 : position + 2] in ("", "]"):
+            return re.escape(low), position
+        high, position = self._class_character(expression, position + 1)
+        if high < low:
+            raise BadPattern(self._pattern)
         return f"{re.escape(low)}-{re.escape(high)}", position
 
     def _class_character(self, expression: str, position: int) -> tuple[str, int]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from corten.build.dockerignore_pattern import (
+    STAR,
     AnyDirectories,
     AnyTail,
     Beginning,
@@ -16,7 +17,6 @@ from corten.build.dockerignore_pattern import (
 )
 
 _SLASH = Literal("/")
-_STAR = CharacterClass("[^/]", many=True)
 
 
 def expression(tokens: tuple[Token, ...]) -> str | None:
@@ -38,7 +38,7 @@ def expression(tokens: tuple[Token, ...]) -> str | None:
                 if index + 1 < len(tokens):
                     return None
             case CharacterClass():
-                if token != _STAR and (token.many or token.has("/")):
+                if token != STAR and (token.many or token.has("/")):
                     return None
             case Beginning():
                 return None
@@ -66,7 +66,7 @@ def _segment(tokens: list[Token]) -> str:
     """What stands between two slashes. Only its last star may take more than it needs at first."""
     pieces: list[list[Token]] = [[]]
     for token in tokens:
-        if token == _STAR:
+        if token == STAR:
             pieces.append([])
         else:
             pieces[-1].append(token)

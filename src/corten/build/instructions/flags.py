@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from corten.build.instructions.suggestion import suggestion
-from corten.build.parser.source_error import DockerfileError, error_at
+from corten.build.parser.source_error import DockerfileError, error_at, error_at_offset
 from corten.build.parser.syntax_tree import Node
 
 
@@ -61,6 +61,5 @@ def _truth(node: Node, flag: str, equals: str, value: str) -> str:
 
 
 def _repeated(node: Node, flag: str) -> DockerfileError:
-    at = node.position(node.original.find(flag, node.original.find(flag) + 1))
-    reason = f"duplicate flag specified: {flag}"
-    return DockerfileError(reason, at.line, at.column, end_line=node.end_line, length=len(flag))
+    second = node.original.find(flag, node.original.find(flag) + 1)
+    return error_at_offset(node, f"duplicate flag specified: {flag}", max(second, 0), len(flag))

@@ -8,7 +8,7 @@ from corten.build.parser.arguments import Arguments, parse_arguments
 from corten.build.parser.command_line import split_command
 from corten.build.parser.directives import DirectiveReader
 from corten.build.parser.heredocs import heredocs_in_line
-from corten.build.parser.source_error import DockerfileError
+from corten.build.parser.source_error import DockerfileError, error_at_offset
 from corten.build.parser.syntax_tree import Heredoc, Node, Segment, SyntaxTree
 from corten.build.parser.white_space import SPACE
 from corten.build.parser.words import WordError
@@ -171,9 +171,8 @@ class _Parser:
                     heredoc.name, heredoc.descriptor, heredoc.expand, heredoc.chomp, "".join(content)
                 )
             content.append(line)
-        at = node.find("<<")
         what = f"unterminated heredoc: no line is {heredoc.name!r} alone"
-        raise DockerfileError(what, at.line, at.column, end_line=node.end_line, length=2 + len(heredoc.name))
+        raise error_at_offset(node, what, node.original.find("<<"), 2 + len(heredoc.name))
 
 
 def _node(

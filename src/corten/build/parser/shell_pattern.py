@@ -94,14 +94,13 @@ class _Pieces:
 
     def end(self, value: str, start: int, longest: bool) -> int | None:
         """Where a match ends that begins at `start`."""
-        first, *middle = self._runs
-        match = first.match(value, start)
-        for run in middle:
+        match = self._runs[0].match(value, start)
+        for number in range(1, len(self._runs)):
             if match is None:
                 return None
-            if longest and run is self._runs[-1]:
+            if longest and number == len(self._runs) - 1:
                 return self._last(value, match.end())
-            match = _reachable(run, value, match.end())
+            match = _reachable(self._runs[number], value, match.end())
         return None if match is None else match.end()
 
     def _last(self, value: str, start: int) -> int | None:

@@ -21,7 +21,7 @@ from corten.errors import InvalidArgument
 DEEPEST = 100
 """So deep may `${a:-${b:-…}}` be nested."""
 
-LONGEST = 64 << 20
+LONGEST = 4 << 20
 """So long, in characters, may a word become: ENV that doubles a variable line by line soon fills memory."""
 
 _SPECIAL = re.compile(r"""['"$\\`<]""")
@@ -275,6 +275,8 @@ class _Reader:
             modifier += self._next()
         if modifier in ("#", "%"):
             return self._trimmed(name, modifier)
+        if not modifier.removeprefix(":"):
+            raise _Syntax("syntax error: missing '}'")
         if modifier not in ("-", "+", "?", ":-", ":+", ":?"):
             raise _Syntax(f"unsupported modifier ({modifier}) in substitution")
         return self._conditional(name, modifier)
