@@ -20,13 +20,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from corten.build.solve.database import CacheDatabase
-from corten.build.solve.protocols import Drafted
+from corten.build.solve.protocols import Draft, Drafted
 from corten.build.solve.result import BuiltLayer, Result
 from corten.errors import NotFound
 from corten.image.registrar import Registrar
@@ -41,14 +40,6 @@ from corten.snapshot.snapshotter import Usage
 from corten.snapshot.tree import remove_tree
 
 _COLUMNS = "id, diff_id, blob, origin, made_by"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerDraft:
-    """See protocols.Draft."""
-
-    id: str
-    directory: Path
 
 
 class View:
@@ -86,11 +77,11 @@ class LayerStore:
 
     # -- making
 
-    def draft(self) -> LayerDraft:
+    def draft(self) -> Draft:
         """A new one, to be given to `place` or `discard`."""
-        return LayerDraft(secrets.token_hex(32), self._own.new_staging())
+        return Draft(secrets.token_hex(32), self._own.new_staging())
 
-    def place(self, draft: LayerDraft, made: Drafted, made_by: str) -> BuiltLayer:
+    def place(self, draft: Draft, made: Drafted, made_by: str) -> BuiltLayer:
         """Makes a layer of a draft: a rename. It is pinned once (see `unpin`), for whoever records it."""
         if (draft.directory / "layer.erofs").exists():
             (draft.directory / "mnt").mkdir(exist_ok=True)
@@ -102,7 +93,7 @@ class LayerStore:
         self._settler.soon()
         return layer
 
-    def discard(self, draft: LayerDraft) -> None:
+    def discard(self, draft: Draft) -> None:
         """Throws a draft away. May take as long as it has files."""
         remove_tree(str(draft.directory))
 
@@ -126,11 +117,11 @@ class LayerStore:
             return self._own.contains(_own_name(layer))
         return self._images.snapshotter.contains(layer.id)
 
-    def lowers(self, result: Result) -> tuple[str, ...]:
-        """The directories of a file system, topmost first, as overlay's lowerdir wants them. NotFound when
-        a layer was not fetched."""
+    def lowers(self, layers: Sequence[BuiltLayer]) -> tuple[str, ...]:
+        """The directories of a chain (bottom first), topmost first, as overlay's lowerdir wants them.
+        NotFound when a layer was not fetched."""
         found: list[str] = []
-        for layer in reversed(result.layers):
+        for layer in reversed(layers):
             if layer.is_made_here:
                 found += self._own.lowers([_own_name(layer)])
             else:
@@ -141,7 +132,7 @@ class LayerStore:
         """Mounts a file system to be looked at; the caller closes it."""
         if not result.layers:
             return View(os.open(self._empty, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        return View(detached_image(self.lowers(result), "corten-build", self._empty))
+        return View(detached_image(self.lowers(result.layers), "corten-build", self._empty))
 
     def directory(self, layer: BuiltLayer) -> Path:
         """The directory of a layer that was made here: `fs/` or `layer.erofs`, perhaps `layer.tar`."""
@@ -158,8 +149,7 @@ class LayerStore:
         return tuple(self._known(identity) for identity in ids)
 
     def describe(self, layer: BuiltLayer) -> BuiltLayer:
-        """The layer with its diff ID and its blob, as far as they are known. A blob that was collected is
-        left out: its tar can be made again, and is the same."""
+        """The layer with its diff ID and its blob, as far as they are known."""
         if not layer.is_made_here:
             return layer
         with contextlib.suppress(NotFound):
@@ -178,14 +168,13 @@ class LayerStore:
 
     # -- exporting
 
-    def tar_made(self, layer: BuiltLayer, diff_id: str, blob: Descriptor | None = None) -> BuiltLayer:
-        """Notes the diff ID of a layer that was made here, and the plain tar of it that is in the content
-        store."""
-        encoded = msgspec.json.encode(blob).decode() if blob is not None else ""
+    def note_tar(self, layer: BuiltLayer, diff_id: str, blob: Descriptor) -> None:
+        """The plain tar of a layer that was made here is in the content store now, pinned by the caller: it
+        stays there for as long as the layer does."""
+        encoded = msgspec.json.encode(blob).decode()
         self._database.all(
             "UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", (diff_id, encoded, layer.id)
         )
-        return msgspec.structs.replace(layer, diff_id=diff_id, blob=blob)
 
     def publish(self, layers: Sequence[BuiltLayer]) -> tuple[str, ...]:
         """Makes an image's layers of a whole chain (bottom first), all of whose diff IDs are known: their
@@ -253,10 +242,10 @@ class LayerStore:
         for identity, chain_id, blob in self._database.all("SELECT id, chain_id, blob FROM layers"):
             if ":" in identity:
                 keep.add(identity)
-                if blob:
-                    keep.add(msgspec.json.decode(blob, type=Descriptor).digest)
             elif chain_id:
                 keep.add(chain_id)
+            if blob:
+                keep.add(msgspec.json.decode(blob, type=Descriptor).digest)
         return keep
 
     # -- removing

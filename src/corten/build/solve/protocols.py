@@ -45,7 +45,8 @@ class Images(Protocol):
         ...
 
 
-class Draft(Protocol):
+@dataclass(frozen=True, slots=True)
+class Draft:
     """A layer in the making: `directory`, which is empty, is on the layers' file system and is removed when
     nothing comes of it. It becomes a layer's directory: `fs/`, which is then overlay's lower directory as it
     is (whiteouts as overlay has them), or `layer.erofs` and perhaps `layer.tar`."""
@@ -79,9 +80,9 @@ class Secrets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
-    """One RUN. `root`: what it changes; `binds`: the file systems of `operation.mounts`, by input. All are
-    mountable, and pinned. `name` is for messages, `epoch` as of the vertex. `allowed`: entitlements
-    (`security.insecure`, `network.host`, `device`)."""
+    """One RUN. `root`: what it changes; `binds`: the file systems of bind mounts, and what cache mounts begin
+    as, by their position in `operation.mounts`. All are mountable, and pinned. `name` is for messages,
+    `epoch` as of the vertex. `allowed`: entitlements (`security.insecure`, `network.host`, `device`)."""
 
     operation: Exec
     name: str

@@ -45,10 +45,12 @@ SCRATCH = Result()
 
 class Solved(msgspec.Struct, frozen=True):
     """What is known of a vertex. `key` (`sha256:…`) is what the cache knows it by, the same on every
-    machine with the same inputs. `result` is None when nobody needed it and the cache does not have it any
-    more. `cached`: it did not run in this build."""
+    machine with the same inputs; `partial` is its key without the contents that it takes from elsewhere
+    (`keys.partial_key`; empty for sources and merges). `result` is None when nobody needed it and the cache
+    does not have it any more. `cached`: it did not run in this build."""
 
     key: str
+    partial: str
     result: Result | None
     cached: bool
 

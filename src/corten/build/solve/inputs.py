@@ -1,0 +1,24 @@
+"""What one build brings along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corten.build.solve.protocols import Images, Secrets, Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildInputs:
+    """`allowed`: entitlements (`security.insecure`, `network.host`, `device`). `jobs`: how many operations
+    run at the same time; 0: as many as make sense here. `scope` is what the same build is recognised by the
+    next time (its context and Dockerfile), for `explain`: each miss says why. `keep_failed`: the state before
+    a RUN that failed is kept, for `Solver.debug`."""
+
+    sources: Sources
+    images: Images
+    secrets: Secrets
+    allowed: frozenset[str] = frozenset()
+    jobs: int = 0
+    scope: str = ""
+    explain: bool = False
+    keep_failed: bool = False
