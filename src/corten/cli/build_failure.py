@@ -34,12 +34,14 @@ def excerpt(failure: Json) -> list[str]:
     """The lines of the Dockerfile, `>>>` before those that are to blame, `^` below the word."""
     lines = []
     column, width = failure.get("column") or 0, failure.get("width") or 1
+    caret_line = failure.get("caret_line") or 0
     pointed = False
     for line in failure["source"]:
         text = _clean(line["text"])
         mark = ">>>" if line.get("marked") else "   "
         lines.append(f"{line['number']:4} | {mark} {text}".rstrip())
-        if line.get("marked") and column and not pointed:
+        here = line["number"] == caret_line if caret_line else line.get("marked")
+        if here and column and not pointed:
             pointed = True
             # A tab in the line stays one in front of the caret, so that both end in the same column.
             lead = "".join("\t" if letter == "\t" else " " for letter in text[: column - 1])
