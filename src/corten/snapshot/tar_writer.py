@@ -1,5 +1,5 @@
 """Deterministic tars: ustar, with PAX records only where ustar cannot say it, and GNU's sparse format 1.0
-for holes.
+for holes. The data of a file can be aligned, by a PAX comment in front of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from corten.snapshot.tar_header import BLOCK, Entry
 PIECE = 1 << 20
 Write = Callable[[bytes | memoryview], object]
 
+_MIN_COMMENT = len(b"99 comment= \n")
 _OCTAL_7 = 0o7777777
 _OCTAL_11 = 0o77777777777
 
@@ -22,9 +23,16 @@ class TarWriter:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._buffer = bytearray()
+        self._handed_out = 0
 
-    def add(self, entry: Entry) -> None:
-        """Writes the header; exactly `entry.size` bytes of `data` must follow, then `pad`."""
+    @property
+    def offset(self) -> int:
+        """Where what is added next begins."""
+        return self._handed_out + len(self._buffer)
+
+    def add(self, entry: Entry, *, align: int = 0) -> None:
+        """Writes the header; exactly `entry.size` bytes of `data` must follow, then `pad`. With `align` (a
+        multiple of 512, at most 4096), the data begins at a multiple of it."""
         records: dict[bytes, bytes] = {}
         prefix, name = _split_name(entry.name, records)
         link = entry.linkname
@@ -47,8 +55,10 @@ class TarWriter:
             records[b"GNU.sparse.name"] = entry.name
             records[b"GNU.sparse.realsize"] = b"%d" % entry.real_size
             records.pop(b"path", None)
-        if records:
-            body = b"".join(_record(key, value) for key, value in sorted(records.items()))
+        body = b"".join(_record(key, value) for key, value in sorted(records.items()))
+        if align:
+            body = _filled(body, self.offset, align)
+        if body:
             self._header(
                 b"PaxHeaders.0/" + name[-80:],
                 b"",
@@ -91,6 +101,7 @@ class TarWriter:
         else:
             self.flush()
             self._write(piece)
+            self._handed_out += len(piece)
 
     def pad(self, size: int) -> None:
         """Fills up to a block after `size` bytes of data."""
@@ -119,6 +130,7 @@ class TarWriter:
         """Hands out what was collected."""
         if self._buffer:
             self._write(bytes(self._buffer))
+            self._handed_out += len(self._buffer)
             self._buffer.clear()
 
     def finish(self) -> None:
@@ -179,6 +191,20 @@ def _record(key: bytes, value: bytes) -> bytes:
     while size != len(body) + len(str(size)):
         size = len(body) + len(str(size))
     return b"%d" % size + body
+
+
+def _filled(body: bytes, offset: int, align: int) -> bytes:
+    """`body` with a comment behind it that makes it as long as an aligned file needs whose PAX header begins
+    at `offset`; none where the data is aligned without."""
+    blocks = (len(body) + BLOCK - 1) // BLOCK
+    if not (offset + (BLOCK * (blocks + 2) if body else BLOCK)) % align:
+        return body
+    blocks = max(blocks, 1)
+    while (offset + BLOCK * (blocks + 2)) % align or BLOCK * blocks - len(body) < _MIN_COMMENT:
+        blocks += 1
+    size = BLOCK * blocks - len(body)
+    value = b" " * (size - len(b"%d comment=\n" % size))
+    return body + b"%d comment=%b\n" % (size, value)
 
 
 def _decimal(nanoseconds: int) -> bytes:

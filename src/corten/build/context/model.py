@@ -7,6 +7,7 @@ blocks: call it in threads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,10 +25,9 @@ class ContentCache(Protocol):
         """The digest of the file with this stat key (see `stat_cache.stat_key`), 32 bytes."""
         ...
 
-    def add(self, key: bytes, digest: bytes, changed_ns: int, seen_ns: int) -> None:
-        """Notes a digest. `changed_ns` is the later one of the file's mtime and ctime, `seen_ns` the time
-        before it was looked at: when they are too near, a later change could leave both as they are, and
-        nothing is noted."""
+    def add(self, status: os.stat_result, digest: bytes, seen_ns: int) -> None:
+        """Notes the digest of a file with this status that was read at `seen_ns` (since 1970) or later; not
+        when it had changed so shortly before that another change could leave no trace."""
         ...
 
 
