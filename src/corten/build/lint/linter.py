@@ -18,8 +18,8 @@ class Linter:
         self.warnings: list[Warning] = []
         self._selection = selection
 
-    def report(self, rule: Rule, node: Node, *arguments: str) -> None:
-        """The instruction `node` breaks `rule`."""
+    def report(self, rule: Rule, node: Node, *arguments: str, line: int = 0) -> None:
+        """The instruction `node` breaks `rule`; all of it, or one `line`."""
         if not self._selection_at(node).has(rule):
             return
         self.warnings.append(
@@ -28,7 +28,7 @@ class Linter:
                 message=rule.message.format(*arguments),
                 detail=rule.description,
                 url=rule.url,
-                lines=(node.start_line, node.end_line),
+                lines=(line or node.start_line, line or node.end_line),
             )
         )
 

@@ -26,7 +26,9 @@ def check_continuations(linter: Linter, nodes: Sequence[Node]) -> None:
     """Empty lines among an instruction's continuations."""
     for node in nodes:
         if node.empty_continuation:
-            linter.report(NO_EMPTY_CONTINUATION, node)
+            # Where the instruction ends is where it shows that the empty line was in it.
+            last = node.segments[-1].line if node.heredocs else node.end_line
+            linter.report(NO_EMPTY_CONTINUATION, node, line=last)
 
 
 def check_node(linter: Linter, node: Node) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from corten.build.graph import GitSource, HttpSource, LocalSource
 from corten.build.instructions.types import Add, Arg, Stage
 from corten.build.parser.source_error import DockerfileError, error_at
@@ -14,6 +16,7 @@ from corten.build.plan.copying import is_http, url_filename
 from corten.build.plan.git_url import parse_git_url
 from corten.build.plan.model import LocalContext, PlanOptions, RemoteContext, SourceTimes
 from corten.build.plan.named_contexts import SCRATCH, context_source, find_context
+from corten.build.plan.outline_record import DeclaredArgument
 from corten.errors import InvalidArgument
 from corten.oci.digest import parse_digest
 from corten.oci.platform import Platform
@@ -25,13 +28,28 @@ _LATEST = 253_402_300_799
 Source = LocalSource | GitSource | HttpSource
 
 
-def requested(build_args: Mapping[str, str], global_args: Mapping[str, str]) -> str:
-    """What was given, as build argument or as default of a global ARG; empty: nothing."""
-    return build_args.get(NAME, global_args.get(NAME, ""))
+class RequestedEpoch(msgspec.Struct, frozen=True):
+    """The value of SOURCE_DATE_EPOCH, empty for none; `lines` of the ARG that gives it (0: a build
+    argument does)."""
+
+    text: str
+    lines: tuple[int, int] = (0, 0)
+
+
+def requested(
+    build_args: Mapping[str, str],
+    global_args: Mapping[str, str],
+    declared: Mapping[str, DeclaredArgument],
+) -> RequestedEpoch:
+    """What was given, as build argument or as default of a global ARG."""
+    if NAME in build_args:
+        return RequestedEpoch(build_args[NAME])
+    lines = declared[NAME].lines if NAME in declared else (0, 0)
+    return RequestedEpoch(global_args.get(NAME, ""), lines)
 
 
 async def resolve_epoch(
-    text: str,
+    epoch: RequestedEpoch,
     options: PlanOptions,
     stages: Sequence[Stage],
     variables: Mapping[str, str],
@@ -39,25 +57,26 @@ async def resolve_epoch(
     platform: Platform,
     times: SourceTimes | None,
 ) -> int | None:
-    """Seconds since 1970. `text` may be `context`, a named context, or a stage that does nothing but ADD
+    """Seconds since 1970. The value may be `context`, a named context, or a stage that does nothing but ADD
     one thing from elsewhere: then it is the time of that. None: there is no telling."""
-    if not text:
+    if not epoch.text:
         return None
-    if _NUMBER.fullmatch(text):
-        return min(max(int(text), 0), _LATEST)
-    source = _source(text, options, stages, variables, lexer, platform)
+    if _NUMBER.fullmatch(epoch.text):
+        return min(max(int(epoch.text), 0), _LATEST)
+    source = _source(epoch, options, stages, variables, lexer, platform)
     found = None if source is None or times is None else await times.time(source)
     return None if found is None else min(max(found, 0), _LATEST)
 
 
 def _source(
-    text: str,
+    epoch: RequestedEpoch,
     options: PlanOptions,
     stages: Sequence[Stage],
     variables: Mapping[str, str],
     lexer: WordLexer,
     platform: Platform,
 ) -> Source | None:
+    text = epoch.text
     if text == "context":
         return LocalSource("context", options.ignore)
     found = find_context(options.contexts, text, platform)
@@ -73,9 +92,10 @@ def _source(
                 raise
             except InvalidArgument as error:
                 raise error_at(stage.start.node, error.message) from error
-    raise InvalidArgument(
-        f"invalid {NAME}: {text} (expected seconds since 1970, context, a named context or a stage)"
-    )
+    reason = f"invalid {NAME}: {text} (expected seconds since 1970, context, a named context or a stage)"
+    if epoch.lines[0]:
+        raise DockerfileError(reason, epoch.lines[0], 1, end_line=epoch.lines[1])
+    raise InvalidArgument(reason)
 
 
 class _StageSource:

@@ -17,11 +17,12 @@ _AGENT_SOCKET = "/run/buildkit/ssh_agent.{}"
 
 class MountPlan:
     """The mounts of one RUN, and the vertices that they show. `inputs` are those behind the root file
-    system."""
+    system; `agent_socket` is that of the first ssh mount."""
 
     def __init__(self, planning: Planning, state: StageState, instruction: Run, command: Command) -> None:
         self.inputs: list[Vertex | None] = []
         self.mounts: list[graph.Mount] = []
+        self.agent_socket = ""
         self._planning = planning
         self._state = state
         self._run = instruction
@@ -111,12 +112,13 @@ class MountPlan:
         if mount.source:
             raise error_at(self._run.node, "ssh does not support source", mount.text)
         id = mount.id or "default"
-        target = mount.target or _AGENT_SOCKET.format(self._agents)
+        target = paths.absolute(self._state.directory, mount.target or _AGENT_SOCKET.format(self._agents))
         self._agents += 1
+        self.agent_socket = self.agent_socket or target
         self._state.outline.agents.setdefault(id, NeededSecret(mount.required, self._run.lines))
         return graph.SshMount(
             id,
-            paths.absolute(self._state.directory, target),
+            target,
             required=mount.required,
             mode=0o600 if mount.mode is None else mount.mode,
             uid=mount.uid or 0,

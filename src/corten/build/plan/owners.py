@@ -13,17 +13,18 @@ _SYMBOLIC = re.compile(r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXst
 
 
 def parse_owner(text: str) -> Owner:
-    """`user`, `user:group`, with names or numbers; `root` is 0. Nothing at all: not given."""
-    user, _, group = text.partition(":")
-    return Owner(_identity(user), _identity(group))
+    """`user`, `user:group`, with names or numbers; `root` is 0, and so is an empty name. Nothing at all: not
+    given."""
+    if not text:
+        return Owner()
+    user, colon, group = text.partition(":")
+    return Owner(_identity(user), _identity(group) if colon else None)
 
 
-def _identity(text: str) -> str | int | None:
-    if text == "root":
+def _identity(text: str) -> str | int:
+    if text in ("", "root"):
         return 0
-    if _NUMBER.fullmatch(text) and int(text) < 1 << 31:
-        return int(text)
-    return text or None
+    return int(text) if _NUMBER.fullmatch(text) and int(text) < 1 << 31 else text
 
 
 def parse_mode(text: str) -> str:

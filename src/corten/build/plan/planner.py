@@ -130,7 +130,7 @@ class Planner:
         check_default_bases(linter, dockerfile, known, lexer)
         global_args, declared = global_arguments(known, dockerfile.arguments, lexer, build_args)
         epoch = await source_epoch.resolve_epoch(
-            source_epoch.requested(build_args, global_args),
+            source_epoch.requested(build_args, global_args, declared),
             options,
             dockerfile.stages,
             global_args,

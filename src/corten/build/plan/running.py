@@ -26,7 +26,7 @@ def plan_run(planning: Planning, state: StageState, instruction: Run, command: C
         raise error_at(instruction.node, "RUN has no command: arguments are required")
     process = Exec(
         args=tuple(script.arguments),
-        environment=planning.entries(state),
+        environment=planning.entries(state) + _agent_variable(state, mounts),
         directory=state.directory or "/",
         user=state.user,
         hostname=planning.hostname,
@@ -83,6 +83,12 @@ def _is_heredoc(line: str) -> bool:
         return parse_heredoc(line) is not None
     except WordError:
         return False
+
+
+def _agent_variable(state: StageState, mounts: MountPlan) -> tuple[str, ...]:
+    if mounts.agent_socket and "SSH_AUTH_SOCK" not in state.environment:
+        return (f"SSH_AUTH_SOCK={mounts.agent_socket}",)
+    return ()
 
 
 def _devices(planning: Planning, instruction: Run) -> tuple[tuple[str, bool], ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -27,6 +30,7 @@ from corten.build.graph import (
     WriteFile,
 )
 from corten.build.plan.model import ImageResolver, PlannedImage, ResolvedImage
+from corten.build.progress import Warning
 from corten.oci.image_config import ImageConfig, ImageRunConfig, RootFS, encode_config
 from corten.oci.platform import Platform
 
@@ -56,19 +60,40 @@ def normal_image(form: Any) -> Any:
     form.pop("created", None)
     form["rootfs"] = form.get("rootfs", {}).get("diff_ids") or []
     form["history"] = [
-        {key: value for key, value in entry.items() if key != "created"} for entry in form.get("history") or ()
+        {key: value for key, value in entry.items() if key != "created"}
+        for entry in form.get("history") or ()
     ]
-    form["config"] = {key: value for key, value in (form.get("config") or {}).items() if value not in (None, "")}
+    form["config"] = {
+        key: value for key, value in (form.get("config") or {}).items() if value not in (None, "")
+    }
     return form
 
 
-def operations(image: PlannedImage) -> list[Any]:
-    """The operations, inputs before what uses them, each in the corpus' form. Here-documents are files of
-    their own there, made by an operation of its own."""
+class Operations(msgspec.Struct):
+    """`steps` in their order, inputs before what uses them; `sources` are what they begin with: contexts,
+    downloads and here-documents (which are files of their own in the corpus), sorted."""
+
+    steps: list[Any]
+    sources: list[Any]
+
+
+def operations(image: PlannedImage) -> Operations:
+    """Ours."""
     found: list[Any] = []
     for vertex in image.target.walk() if image.target is not None else ():
         found += _operation(vertex)
-    return found
+    return _sorted_out(found)
+
+
+def _sorted_out(found: list[Any]) -> Operations:
+    sources = [operation for operation in found if _is_source(operation)]
+    steps = [operation for operation in found if not _is_source(operation)]
+    unique = {json.dumps(source, sort_keys=True): source for source in sources}
+    return Operations(steps, [unique[key] for key in sorted(unique)])
+
+
+def _is_source(operation: Any) -> bool:
+    return "source" in operation or ("file" in operation and "Mkfile" in operation["file"][0])
 
 
 def _operation(vertex: Vertex) -> list[Any]:
@@ -96,15 +121,21 @@ def _operation(vertex: Vertex) -> list[Any]:
 
 
 def _mkfile(name: str, data: bytes, mode: int) -> Any:
-    text = data.decode("utf-8", "surrogateescape")
-    return {"file": [{"Mkfile": {"path": f"/{name}", "mode": mode, "data": text}}]}
+    form = {"path": f"/{name}", "mode": mode}
+    if data:
+        form["data"] = base64.b64encode(data).decode()
+    return {"file": [{"Mkfile": form}]}
 
 
 def _exec(operation: Exec) -> Any:
     mounts = ["BIND:/ ro=false sel="]
     if operation.here_documents:
         mounts.append("BIND:/dev/pipes/ ro=true sel=/")
-    mounts += map(_mount, operation.mounts)
+    mounts += [
+        _mount(mount)
+        for mount in operation.mounts
+        if not isinstance(mount, SecretMount) or mount.target  # a variable is no mount in the corpus
+    ]
     return {
         "exec": list(operation.args),
         "env": list(operation.environment),
@@ -124,10 +155,7 @@ def _mount(mount: Mount) -> str:
         case BindMount(_, selector, target, readonly):
             return text("BIND", target, readonly, selector)
         case CacheMount():
-            selector = mount.selector
-            if mount.input is None and (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0):
-                selector = "/cache"
-            return text("CACHE", mount.target, mount.readonly, selector)
+            return text("CACHE", mount.target, mount.readonly, mount.selector)
         case TmpfsMount(target):
             return text("TMPFS", target, False, "")
         case SecretMount():
@@ -195,17 +223,26 @@ _COPY_ALWAYS = (
 )
 
 
-def normal_operations(operations: list[Any] | None) -> list[Any]:
+def normal_operations(operations: list[Any] | None) -> Operations:
     """BuildKit's operations without what follows from the rest, or what only it needs: which files of the
-    context it has to be sent (`local.followpaths`), flags that every COPY has, and times."""
-    return [_normal(operation) for operation in operations or ()]
+    context it has to be sent (`local.followpaths`), flags that every COPY has, times, and how it makes a
+    cache directory with an owner."""
+    found = [_normal(operation) for operation in operations or ()]
+    return _sorted_out([operation for operation in found if not _is_cache_directory(operation)])
+
+
+def _is_cache_directory(operation: Any) -> bool:
+    return "file" in operation and operation["file"][0].get("Mkdir", {}).get("path") == "/cache"
 
 
 def _normal(operation: Any) -> Any:
     if "file" in operation:
         return {"file": [_normal_action(action) for action in operation["file"]]}
     if "exec" in operation:
-        return {**operation, "mounts": sorted(_normal_mount(m, operation["cwd"]) for m in operation["mounts"])}
+        return {
+            **operation,
+            "mounts": sorted(_normal_mount(m, operation["cwd"]) for m in operation["mounts"]),
+        }
     if "source" in operation and operation["source"].startswith("local://"):
         return {"source": operation["source"]}
     return operation
@@ -214,6 +251,8 @@ def _normal(operation: Any) -> Any:
 def _normal_mount(mount: str, directory: str) -> str:
     """Secrets with a relative path: BuildKit leaves it to the runtime."""
     kind, _, rest = mount.partition(":")
+    if kind == "CACHE":
+        return mount.removesuffix("/cache") if mount.endswith(" sel=/cache") else mount
     if kind == "SECRET" and not rest.startswith("/"):
         return f"{kind}:{directory.rstrip('/')}/{rest}"
     return mount
@@ -223,3 +262,8 @@ def _normal_action(action: Any) -> Any:
     ((kind, values),) = action.items()
     values = {key: value for key, value in values.items() if key not in (*_COPY_ALWAYS, "makeParents")}
     return {kind: values}
+
+
+def as_reported(warnings: Iterable[Warning]) -> list[tuple[int, str, str]]:
+    """Line, rule and message of each, sorted."""
+    return sorted((warning.lines[0], warning.rule, warning.message) for warning in warnings)
