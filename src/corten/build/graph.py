@@ -67,7 +67,7 @@ class GitSource(msgspec.Struct, frozen=True, tag="git"):
 
 class Owner(msgspec.Struct, frozen=True):
     """Names are looked up in /etc/passwd and /etc/group of the file system that is written to; None: not
-    given. A `user` without `group` brings its primary group (0 for a number without an entry)."""
+    given. A name without `group` brings its primary group, a number the group of the same number."""
 
     user: str | int | None = None
     group: str | int | None = None
@@ -78,11 +78,11 @@ class Copy(msgspec.Struct, frozen=True, tag="copy"):
     slash means a directory). Docker's rules: a directory's contents are copied, not itself; parents are
     made.
 
-    `input` counts the vertex's inputs; `unpack`: local tar archives are unpacked (ADD), None: not at all,
-    False: forbidden, True: must be one. `parents_from` (COPY --parents): names below this pivot directory
-    are kept. `include` and `exclude` are patterns of .dockerignore's kind, relative to `source`.
-    `required` are paths that must exist. `mode` is octal digits, or chmod(1)'s symbolic form.
-    `allow_missing`: a wildcard that matches nothing is no error.
+    `input` counts the vertex's inputs. `unpack`: what is a tar archive is unpacked, all else copied (ADD).
+    `include` and `exclude` are patterns of .dockerignore's kind, relative to `source`; `parents` (COPY
+    --parents): `source` is the pivot directory, and `include` what is taken from it, with the directories
+    on the way. `required` are paths that must exist, in the input. `mode` is octal digits, or chmod(1)'s
+    symbolic form. `allow_missing`: a wildcard that matches nothing is no error.
     """
 
     input: int
@@ -90,7 +90,7 @@ class Copy(msgspec.Struct, frozen=True, tag="copy"):
     destination: str
     owner: Owner = Owner()
     mode: str = ""
-    unpack: bool | None = None
+    unpack: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
@@ -123,8 +123,8 @@ FileAction = Copy | MakeDirectory | WriteFile
 
 
 class FileOperation(msgspec.Struct, frozen=True, tag="file"):
-    """Files copied and made: one layer over input 0. `over_nothing` (COPY --link): input 0 is scratch,
-    and a Merge puts the layer over what it belongs to, so that it does not depend on it."""
+    """Files copied and made: one layer over input 0. For COPY --link input 0 is scratch, and a Merge puts the
+    layer over what it belongs to, so that it does not depend on it."""
 
     actions: tuple[FileAction, ...]
 
@@ -213,9 +213,9 @@ class Limits(msgspec.Struct, frozen=True):
 
 class Exec(msgspec.Struct, frozen=True, tag="exec"):
     """RUN: a process in a container whose root file system is input 0. `network` is default, none or
-    host; `security` is sandbox or insecure. `proxy` holds the predefined proxy variables: they reach the
-    process, but not the cache key. `here_documents` are files (name, contents, mode) at /dev/pipes/, as
-    RUN <<EOF uses them."""
+    host; `security` is sandbox or insecure. `devices` are CDI names, and whether each must be there. `proxy`
+    holds the predefined proxy variables, in upper and in lower case: they reach the process, but not the
+    cache key. `here_documents` are files (name, contents, mode) at /dev/pipes/, as RUN <<EOF uses them."""
 
     args: tuple[str, ...]
     environment: tuple[str, ...]
