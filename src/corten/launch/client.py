@@ -53,6 +53,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     half-close (or end) closes stdin (never a terminal).
     `files`: path and content of what is to be written before.
     `joins`: it goes into a running container.
+    `bound`: it is killed when its Monitor is closed, or this process dies; its mounts are taken down at once.
     `hold`: stop before exec until `Monitor.start()`; the plan must have been compiled with it.
     `log_max_size`: bytes (0: never rotate); `log_max_file`: how many files to keep.
     """
@@ -71,6 +72,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     joins: bool = False
+    bound: bool = False
 
     def settings(self) -> tuple[Any, ...]:
         """In the order of `messages.SETTINGS`."""
@@ -89,6 +91,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
                 (handle, client.flags(), client.detach_keys) for handle, client in enumerate(self.attachments)
             ),
             self.files,
+            self.bound,
             self.joins,
         )
 

@@ -104,5 +104,6 @@ SETTINGS = (
     "log_max_file",
     "attachments",  # of (handle, flags, detach_keys), whose sockets are the last fds
     "files",  # (path, content) of what the process's mounts need
+    "bound",  # it ends with the engine's connection, and its mounts with it
     "joins",  # into a running container: it has its namespaces already
 )

@@ -45,6 +45,7 @@ class Monitor:
     """
 
     __slots__ = (
+        "_bound",
         "_cleanup",
         "_connections",
         "_executor",
@@ -67,6 +68,7 @@ class Monitor:
         self._executor = executor
         self._connections: list[Control] = []
         self._exit: tuple[Any, ...] | None = None
+        self._pid = 0
         self._started_ns = 0
         self.console = -1
 
@@ -81,7 +83,7 @@ class Monitor:
         self._fds = own = dict(zip(names, fds, strict=False))
         origin = Control(packets.connection(own.pop("control")), self._poller, self)
         self._connections.append(origin)
-        self._id, log_path, max_size, max_file, is_served, has_input, stdin_once, clients = state
+        self._id, log_path, max_size, max_file, is_served, has_input, stdin_once, clients, self._bound = state
         log = LogWriter(log_path, max_size, max_file, fd=own.pop("log")) if log_path else None
         self._stdio = Stdio(self._poller, log, self._on_detached, stdin_once)
         if "stdout" in own:
@@ -169,8 +171,10 @@ class Monitor:
         control.send((messages.HELLO, state), (self._fds["pidfd"],))
 
     def disconnected(self, control: Control) -> None:
-        """An engine is gone; the container does not notice."""
+        """An engine is gone; the container does not notice, unless it is bound to it."""
         self._connections.remove(control)
+        if self._bound and not self._connections and self._exit is None and self._pid > 0:
+            os.kill(self._pid, 9)
 
     def tell(self, message: tuple[Any, ...]) -> None:
         """Send to every engine that is connected."""
@@ -220,6 +224,8 @@ class Monitor:
         while self._exit is None:
             poller.run_once()
         stdio = self._stdio
+        if self._bound and "mounts" in self._fds:
+            os.close(self._fds.pop("mounts"))  # what was written is used from here on
         self._close_clients(only_done=True)
         cgroup, joins = self._cleanup
         if cgroup is not None:

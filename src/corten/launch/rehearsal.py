@@ -110,7 +110,22 @@ def _reap() -> None:
 def _play(directory: str) -> None:
     clients = ((0, 15, b"x"),)
     log = f"{directory}/log"
-    settings = ("rehearsal", directory, log, 0, False, True, True, False, 1 << 20, 2, clients, (), False)
+    settings = (
+        "rehearsal",
+        directory,
+        log,
+        0,
+        False,
+        True,
+        True,
+        False,
+        1 << 20,
+        2,
+        clients,
+        (),
+        False,
+        False,
+    )
     plan = ({"clone_flags": 0, "cgroup": None, "joins": False}, (), (), ())
     payload = marshal.dumps((messages.LAUNCH, settings))
     engine, control = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)

@@ -257,6 +257,7 @@ class Starter:
             settings["open_stdin"],
             settings["stdin_once"] and not settings["tty"],
             settings["attachments"],
+            settings["bound"],
         )
         names = tuple(name for name, _fd in self._resources)
         cleanup = (plan.settings.get("cgroup"), plan.settings.get("joins"))

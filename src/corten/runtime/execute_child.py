@@ -23,6 +23,7 @@ from corten.runtime import (
     execute_hooks,
     execute_identity,
     execute_mounts,
+    execute_provided,
     execute_root,
 )
 from corten.runtime.cgroup.apply import Entry, enter
@@ -379,6 +380,8 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "mount": execute_mounts.file_system,
     "mount_copy_up": execute_mounts.tmpfs_copy_up,
     "bind": execute_mounts.bind,
+    "mount_layers": execute_provided.layers,
+    "mount_file": execute_provided.file,
     "mount_cgroup2": execute_mounts.cgroup2,
     "mount_cgroup1": execute_mounts.cgroup1,
     "make_devices": execute_mounts.devices,

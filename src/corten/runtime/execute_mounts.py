@@ -86,7 +86,7 @@ def bind(
         tree = child.slots[source]
     else:
         tree = clone_tree(source, subpath, recursive)
-    _attach(child, tree, target, attributes)
+    attach(child, tree, target, attributes)
     os.close(tree)
 
 
@@ -110,7 +110,8 @@ def clone_tree(source: bytes, subpath: bytes, recursive: bool) -> int:
         os.close(part)
 
 
-def _attach(child: Child, tree: int, target: bytes, attributes: Attributes) -> None:
+def attach(child: Child, tree: int, target: bytes, attributes: Attributes) -> None:
+    """Attach the detached mount `tree`; a missing target is made: a file or a directory, as the mount is."""
     if attributes is not None:
         _set_attributes(tree, attributes)
     fd = ensure(child.root, target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))

@@ -47,7 +47,18 @@ def overlay(
     options: tuple[bytes, ...],
     mountpoint: bytes,
 ) -> None:
-    """Mount the overlay; `options` are "key=value" or "key". Layers go in one by one (Linux 6.7).
+    """Mount the overlay that becomes the root, at `mountpoint`."""
+    child.root = mount_overlay(child, layers, options, mountpoint)
+
+
+def mount_overlay(
+    child: Child,
+    layers: tuple[bytes | tuple[bytes, int], ...],
+    options: tuple[bytes, ...],
+    mountpoint: bytes,
+) -> int:
+    """Mount an overlay; its root directory. `options` are "key=value" or "key". Layers go in one by one
+    (Linux 6.7).
 
     A layer is a directory, or (mount point, slot) of an EROFS image that the parent has opened.
     """
@@ -61,12 +72,11 @@ def overlay(
         fd = -1
     if fd < 0:
         _overlay_classic(lowers, options, mountpoint)
-        child.root = os.open(mountpoint, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
-        return
+        return os.open(mountpoint, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
     target = os.open(mountpoint, O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
     m.move_mount(fd, target)
     os.close(target)
-    child.root = fd
+    return fd
 
 
 def _attach_layer(child: Child, mountpoint: bytes, slot: int) -> bytes:

@@ -6,13 +6,21 @@ import os
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import namespace as n
-from corten.oci.runtime_spec import Hook, Namespace, Process, Spec
+from corten.oci.runtime_spec import Hook, Mount, Namespace, Process, Spec
 from corten.oci.struct import Struct
 from corten.oci.struct import encode as to_json
 from corten.runtime.lower import Lower
 from corten.runtime.operations import Plan
-from corten.runtime.plan_mounts import compile_devices, compile_mounts, compile_paths, map_text, relative
+from corten.runtime.plan_mounts import (
+    compile_devices,
+    compile_mount,
+    compile_mounts,
+    compile_paths,
+    map_text,
+    relative,
+)
 from corten.runtime.plan_process import compile_finish, compile_identity
+from corten.runtime.plan_provided import FileMount, LayeredMount, compile_provided
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +89,12 @@ class Draft:
         self._slots += 1
         return self._slots - 1
 
+    def private_layer(self, mountpoint: str, source: str, device: str) -> tuple[bytes, int]:
+        """A layer that the parent opens: a container's cgroup lets nobody in it open the host's block
+        devices.
+        """
+        return os.fsencode(mountpoint), self.parent("open_layer", os.fsencode(source), os.fsencode(device))
+
     def finish(self) -> Plan:
         return Plan(self.settings, tuple(self._parent), tuple(self._child), tuple(self.warnings))
 
@@ -99,6 +113,7 @@ def compile_plan(
     preserve_fds: int = 0,
     death_signal: int = SIGKILL,
     seccomp_cache: str | None = None,
+    more_mounts: tuple[Mount | LayeredMount | FileMount, ...] = (),
 ) -> Plan:
     """The plan that makes container `container_id` from `spec`; InvalidArgument or Unsupported when it
     cannot.
@@ -107,7 +122,7 @@ def compile_plan(
     small init of ours that runs the command as its child, reaps and forwards signals. With `hold`, the
     process waits for the start byte before it runs the command (`execute.spawn`'s `start_fd`).
     `death_signal` is sent to the process when its parent dies (0: none). `seccomp_cache`: a directory where
-    compiled filters are kept.
+    compiled filters are kept. `more_mounts` come after those of the specification.
     """
     process = spec.process
     if process is None:
@@ -126,7 +141,7 @@ def compile_plan(
         draft.settings["runtime_hooks"] = (both, *states["creating"])
         draft.add("runtime_hooks")
     if "mount" in namespaces and namespaces["mount"] is None:
-        _compile_root(draft, spec, root, process, no_pivot=no_pivot)
+        _compile_root(draft, spec, root, process, more_mounts, no_pivot=no_pivot)
         if hooks is not None and hooks.create_container:
             draft.add("container_hooks", _hooks(hooks.create_container), *states["creating"])
         draft.add("move_root" if no_pivot else "pivot")
@@ -352,7 +367,13 @@ def _sysctl(name: str, namespaces: dict[str, str | None]) -> bytes:
 
 
 def _compile_root(
-    draft: Draft, spec: Spec, root: Directory | Overlay, process: Process, *, no_pivot: bool
+    draft: Draft,
+    spec: Spec,
+    root: Directory | Overlay,
+    process: Process,
+    more_mounts: tuple[Mount | LayeredMount | FileMount, ...],
+    *,
+    no_pivot: bool,
 ) -> None:
     linux = spec.linux
     draft.add("propagate")
@@ -364,6 +385,11 @@ def _compile_root(
         slot = draft.parent("clone_tree", path, True, None) if draft.opens_in_parent else -1
         draft.add("bind_root", path, slot)
     compile_mounts(draft, spec)
+    for mount in more_mounts:
+        if isinstance(mount, Mount):
+            compile_mount(draft, mount)
+        else:
+            compile_provided(draft, mount, user_namespace=_overlay_marks_are_users(draft))
     compile_devices(draft, spec)
     cwd = relative(process.cwd or "/", "the working directory")
     if cwd != b".":
@@ -385,19 +411,18 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
     options = [b"upperdir=" + os.fsencode(root.upper), b"workdir=" + os.fsencode(root.work)]
     if root.volatile:
         options.append(b"volatile")
-    if draft.uid_map or _once("user namespace", _in_user_namespace):
+    if _overlay_marks_are_users(draft):
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
     lowers = tuple(
-        _private_layer(draft, *path.mount) if isinstance(path, Lower) else os.fsencode(path)
+        draft.private_layer(*path.mount) if isinstance(path, Lower) else os.fsencode(path)
         for path in root.lowers
     )
     draft.add("mount_overlay", lowers, tuple(options), mountpoint)
 
 
-def _private_layer(draft: Draft, mountpoint: str, source: str, device: str) -> tuple[bytes, int]:
-    """The parent opens the image: a container's cgroup lets nobody in it open the host's block devices."""
-    return os.fsencode(mountpoint), draft.parent("open_layer", os.fsencode(source), os.fsencode(device))
+def _overlay_marks_are_users(draft: Draft) -> bool:
+    return bool(draft.uid_map) or _once("user namespace", _in_user_namespace)
 
 
 def _in_user_namespace() -> bool:

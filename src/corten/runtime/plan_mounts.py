@@ -46,19 +46,24 @@ def relative(path: str, what: str) -> bytes:
 def compile_mounts(draft: Draft, spec: Spec) -> None:
     """All mounts of the spec, in its order."""
     for mount in spec.mounts or ():
-        target = relative_or_lenient(mount.destination)
-        if target == b".":
-            raise InvalidArgument(f"cannot mount over the container's root ({mount.destination!r})")
-        options = parse_options(mount.options or ())
-        kind = mount.type or ("bind" if options.is_bind else "")
-        if kind in ("bind", "rbind") or options.is_bind:
-            _bind(draft, mount, target, options, recursive=kind == "rbind" or bool(options.flags & m.MS_REC))
-        elif kind == "cgroup":
-            _cgroup(draft, target, options)
-        elif not kind:
-            raise InvalidArgument(f"the mount at {mount.destination} has no type")
-        else:
-            _file_system(draft, mount, kind, target, options)
+        compile_mount(draft, mount)
+
+
+def compile_mount(draft: Draft, mount: Mount) -> None:
+    """One mount."""
+    target = relative_or_lenient(mount.destination)
+    if target == b".":
+        raise InvalidArgument(f"cannot mount over the container's root ({mount.destination!r})")
+    options = parse_options(mount.options or ())
+    kind = mount.type or ("bind" if options.is_bind else "")
+    if kind in ("bind", "rbind") or options.is_bind:
+        _bind(draft, mount, target, options, recursive=kind == "rbind" or bool(options.flags & m.MS_REC))
+    elif kind == "cgroup":
+        _cgroup(draft, target, options)
+    elif not kind:
+        raise InvalidArgument(f"the mount at {mount.destination} has no type")
+    else:
+        _file_system(draft, mount, kind, target, options)
 
 
 def relative_or_lenient(path: str) -> bytes:

@@ -318,3 +318,29 @@ def test_three_hundred_at_once(scene):
         assert {status.signal for status in statuses} == {9}
 
     scene(scenario)
+
+
+def test_a_bound_process_ends_with_the_connection(scene):
+    async def scenario(harness):
+        bound = await harness.start("bound", "sleep", "100", bound=True)
+        free = await harness.start("free", "sleep", "100")
+        pids = bound.pid, free.pid
+        bound.close()
+        free.close()
+        await until(lambda: read_exit(harness.run_dir("bound")) is not None)
+        assert read_exit(harness.run_dir("bound")).signal == 9
+        await until(lambda: not is_alive(pids[0]))
+        assert is_alive(pids[1])
+        os.kill(pids[1], 9)
+
+    scene(scenario)
+
+
+def test_a_bound_process_that_holds_ends_as_well(scene):
+    async def scenario(harness):
+        bound = await harness.launch("bound", "sleep", "100", bound=True, hold=True)
+        pid = await bound.created()
+        bound.close()
+        await until(lambda: not is_alive(pid))
+
+    scene(scenario)

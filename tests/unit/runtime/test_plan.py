@@ -16,6 +16,7 @@ from corten.runtime.mount_options import parse_options
 from corten.runtime.operations import Plan
 from corten.runtime.plan import Directory, Overlay, compile_exec, compile_plan
 from corten.runtime.plan_process import parse_cpus
+from corten.runtime.plan_provided import FileMount, LayeredMount
 from corten.runtime.seccomp_profile import default_profile
 
 KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
@@ -235,3 +236,37 @@ def test_hooks_must_be_absolute():
     value = msgspec.structs.replace(spec(), hooks=s.Hooks(prestart=(s.Hook(path="x"),)))
     with pytest.raises(InvalidArgument):
         plan(value)
+
+
+def test_more_mounts_come_after_the_specifications_and_in_their_order():
+    layered = LayeredMount(
+        destination="/src", lowers=("/layer",), scratch="/scratch", empty="/empty", part="/a/b/"
+    )
+    made = plan(
+        spec(mounts=(s.Mount(destination="/tmp", type="tmpfs", source="tmpfs"),)),
+        more_mounts=(
+            layered,
+            s.Mount(destination="/src/x", type="bind", source="/host", options=("rbind",)),
+            FileMount(destination="/run/secrets/x", content=b"s", scratch="/scratch", uid=7),
+        ),
+    )
+    names = [operation[0] for operation in made.child]
+    order = [names.index(name) for name in ("mount", "mount_layers", "bind", "mount_file", "pivot")]
+    assert order == sorted(order)
+    assert operations(made, "mount_layers") == [(b"src", (b"/layer", b"/empty"), (), b"a/b", b"/scratch")]
+    target, content, owner, attributes, _scratch = operations(made, "mount_file")[0]
+    assert (target, content, owner) == (b"run/secrets/x", b"s", (0o400, 7, 0))
+    assert attributes & m.MOUNT_ATTR_NOEXEC
+    assert attributes & m.MOUNT_ATTR_RDONLY
+
+
+def test_a_layered_mount_that_can_be_written_to():
+    layered = LayeredMount(
+        destination="/src", lowers=("/b", "/a"), scratch="/s", empty="/e", upper="/upper", work="/work"
+    )
+    made = plan(spec(), more_mounts=(layered,))
+    (operation,) = operations(made, "mount_layers")
+    assert operation[1] == (b"/b", b"/a")
+    assert {b"upperdir=/upper", b"workdir=/work"} <= set(operation[2])
+    with pytest.raises(InvalidArgument, match="root"):
+        plan(spec(), more_mounts=(FileMount(destination="/", content=b"", scratch="/s"),))

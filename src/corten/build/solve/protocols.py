@@ -3,7 +3,7 @@ runs processes. Files are copied by `build.files.model.LayerWriter`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -93,17 +93,21 @@ class ExecRequest:
     allowed: frozenset[str] = frozenset()
 
 
+Resize = Callable[[int, int], Awaitable[None]]
+"""Tells a terminal how many rows and columns it has now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The stdio of an interactive process: descriptors, which stay the caller's. With `tty` all three are a
-    terminal, and the process gets one of its own, whose size is `rows` and `columns`."""
+    """A client's socket, on which an interactive process is spoken with: raw bytes in both directions, of a
+    terminal that the process gets (`tty`), or framed as Docker does. `fd` stays the caller's. `started` is
+    called when the process runs."""
 
-    stdin: int
-    stdout: int
-    stderr: int
+    fd: int
     tty: bool = True
     rows: int = 0
     columns: int = 0
+    started: Callable[[Resize], None] = lambda resize: None
 
 
 class Executor(Protocol):

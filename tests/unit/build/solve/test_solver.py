@@ -354,7 +354,7 @@ async def test_a_failure_ends_everything_and_leaves_nothing(world: World, base: 
     assert list(world.layers._own.staging.iterdir()) == []
     assert not world.solver.can_debug(caught.value)
     with pytest.raises(NotFound, match="nothing was kept"):
-        await world.solver.debug(caught.value, ["sh"], Terminal(0, 1, 2))
+        await world.solver.debug(caught.value, ["sh"], Terminal(0))
 
 
 async def test_a_step_that_failed_can_be_visited(world: World, base: Vertex) -> None:
@@ -367,7 +367,7 @@ async def test_a_step_that_failed_can_be_visited(world: World, base: Vertex) -> 
             [run(run(base, "before"), "make")], world.inputs(keep_failed=True), lambda event: None
         )
     world.solver.layers.sweep()
-    assert await world.solver.debug(caught.value, ["sh"], Terminal(0, 1, 2)) == 3
+    assert await world.solver.debug(caught.value, ["sh"], Terminal(0)) == 3
     assert world.executor.debugged == [("RUN make", ["sh"])]
     world.solver.forget(caught.value)
     assert not world.solver.can_debug(caught.value)
