@@ -63,8 +63,9 @@ class SshAgent(msgspec.Struct, frozen=True):
 
 
 class Attributes(msgspec.Struct, frozen=True):
-    """A `type` and what else such a flag says: --output, --cache-from, --cache-to. Paths are absolute; the
-    destination `-` is the standard output that came over stdio.sock."""
+    """A `type` and what else such a flag says: --output, --cache-from, --cache-to. Paths are absolute. An
+    output's `dest` is the client's (see FileOffer), `-` its standard output; those of caches are on the
+    engine's host."""
 
     type: str
     attributes: dict[str, str] = {}
@@ -177,6 +178,17 @@ class CredentialQuery(msgspec.Struct, frozen=True, tag="credential", tag_field="
     domain: str
 
 
+class FileOffer(msgspec.Struct, frozen=True, tag="file", tag_field="type"):
+    """Something of an output is for the client to write: `GET /corten/build/{id}/files/{index}` are the bytes
+    of the file `destination` (`-`: standard output), or with `unpack` a tar for that directory. The build
+    goes on when all of it was read."""
+
+    id: str
+    index: int
+    destination: str
+    unpack: bool = False
+
+
 class ShellOffer(msgspec.Struct, frozen=True, tag="shell", tag_field="type"):
     """A step failed, and the build waits: `POST /corten/build/{id}/shell` opens a shell in the state before
     it. The build ends when that shell has ended, by `DELETE /corten/build/{id}/shell`, or with the client."""
@@ -215,17 +227,19 @@ class SourceLine(msgspec.Struct, frozen=True):
 
 class BuildFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure", tag_field="type"):
     """A build that failed: `message` is one sentence. Where an instruction is to blame, `file` and `source`
-    show it, `column` (from 1; 0: none) is where the caret goes in the first marked line, and `step` and
-    `log` are the step's name and the last it wrote. `exit_code` is what the command exits with."""
+    show it, `column` (from 1; 0: none) is where the caret goes in the line `caret_line` (0: in the first
+    that is marked), and `step` and `log` are the step's name and the last it wrote. `exit_code` is what
+    the command exits with, `error` the class of `corten.errors`."""
 
     message: str
+    error: str = "CortenError"
     file: str = ""
     source: list[SourceLine] = []
     column: int = 0
+    caret_line: int = 0
     width: int = 1
     step: str = ""
     log: list[str] = []
-    hint: str = ""
     exit_code: int = 1
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from corten.api.build import BuildCacheItem
 from corten.api.container import ContainerSummary
 from corten.api.image import ImageSummary
 from corten.api.message import Message
@@ -164,7 +165,7 @@ class DiskUsage(Message, kw_only=True):
     images_disk_usage: ImagesDiskUsage | msgspec.UnsetType = msgspec.UNSET
     containers: list[ContainerSummary] | None = None
     volumes: list[Volume] | None = None
-    build_cache: list[Any] | None = []
+    build_cache: list[BuildCacheItem] | None = None
 
 
 class AuthConfig(msgspec.Struct, kw_only=True):

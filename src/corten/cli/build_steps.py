@@ -171,7 +171,9 @@ def size(count: float) -> str:
 
 
 def progress(part: Part) -> str:
-    """A part's bytes: ` 1.20MB / 3.40MB`."""
+    """A part's bytes: ` 1.20MB / 3.40MB`; nothing for one thing that is there or not."""
+    if part.total == 1:
+        return ""
     if part.total:
         return f" {size(part.current)} / {size(part.total)}"
     return f" {size(part.current)}" if part.current else ""

@@ -39,6 +39,14 @@ def prune(session: Session, kind: str, filters: Sequence[str]) -> int:
     return int(answer.get("SpaceReclaimed") or 0)
 
 
+def prune_builds(session: Session, query: dict[str, str]) -> int:
+    """Prunes the build cache, prints what went; returns the bytes that are free again."""
+    answer = session.post("/build/prune", query) or {}
+    if removed := answer.get("CachesDeleted"):
+        print("Deleted build cache objects:", *removed, sep="\n", end="\n\n")
+    return int(answer.get("SpaceReclaimed") or 0)
+
+
 def total(size: int) -> None:
     """The last line of a prune."""
     print(f"Total reclaimed space: {human_size(size)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from corten.daemon.build_query import BUILDKIT
 from corten.daemon.call import Call
 from corten.daemon.routing import Handler, Routes
 from corten.errors import NotFound, Unavailable, Unsupported
@@ -54,12 +55,8 @@ def _unsupported(sentence: str) -> Handler:
     return handler
 
 
-_BUILD = "Corten does not build images yet: use `commit`, `import`, or build elsewhere and `load`"
-routes.post("/build")(_unsupported(_BUILD))
-routes.post("/build/prune")(_unsupported("Corten has no build cache to prune yet"))
-routes.post("/build/cancel")(_unsupported(_BUILD))
-routes.post("/session")(_unsupported(_BUILD))
-routes.post("/grpc")(_unsupported(_BUILD))
+for _pattern in ("/session", "/grpc"):
+    routes.post(_pattern)(_unsupported(BUILDKIT))
 
 _NETWORKS = "user-defined networks are not there yet: use bridge, host, none or container:<name>"
 routes.post("/networks/create")(_unsupported(f"cannot create the network: {_NETWORKS}"))

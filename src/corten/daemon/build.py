@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from corten.api.build import BuildAnswer, BuildFailure, BuildRequest, BuildResult
-from corten.api.message import decode, encode
+from corten import errors
+from corten.api.build import BuildFailure, BuildRequest, BuildResult
+from corten.api.message import decode
 from corten.daemon.build_query import build_request
-from corten.daemon.call import STANDARD_HEADERS, Call
+from corten.daemon.call import Call
 from corten.daemon.classic_stream import ClassicStream
 from corten.daemon.hijack import Connection, Hijacked
 from corten.daemon.routing import Routes
-from corten.engine.results import StdioFds
 from corten.errors import CortenError, InvalidArgument
 
 routes = Routes()
@@ -43,7 +44,7 @@ async def _classic(
         async for event in events:
             if isinstance(event, BuildFailure):
                 if not begun and not held and not event.step:
-                    raise CortenError(event.message)
+                    raise getattr(errors, event.error, CortenError)(event.message)
                 for line in (*held, *stream.fail(event)):
                     yield line
             elif isinstance(event, BuildResult):
@@ -90,14 +91,7 @@ async def run(call: Call) -> web.StreamResponse:
     a line of JSON for each event, and the last tells how it ended."""
     line, rest = await _first_line(call)
     request = decode(line, BuildRequest)
-    token = call.http.headers.get("X-Corten-Stdio")
-    stdio = await call.daemon.stdio.take(token) if token else None
-    try:
-        events = call.engine.builds.run(request, rest, stdout=stdio.stdout if stdio is not None else None)
-        return await _send_events(call, events)
-    finally:
-        if stdio is not None:
-            stdio.close()
+    return await _send_events(call, call.engine.builds.run(request, rest))
 
 
 async def _first_line(call: Call) -> tuple[bytes, AsyncIterator[bytes]]:
@@ -135,7 +129,35 @@ async def _send_events(call: Call, events: AsyncIterator[object]) -> web.StreamR
 @routes.post("/corten/build/{id}/credential")
 async def credential(call: Call) -> web.StreamResponse:
     """The answer to a CredentialQuery."""
-    call.engine.builds.answer_credential(
-        call["id"], call.text("domain"), call.http.headers.get("X-Registry-Auth", "")
-    )
+    build = call.engine.builds.find(call["id"])
+    build.answer_credential(call.text("domain"), call.http.headers.get("X-Registry-Auth", ""))
+    return call.empty()
+
+
+@routes.get("/corten/build/{id}/files/{index}")
+async def file(call: Call) -> web.StreamResponse:
+    """What a FileOffer offers."""
+    build = call.engine.builds.find(call["id"])
+    if not call["index"].isdecimal():
+        raise InvalidArgument(f"invalid number of a file: {call['index']!r}")
+    return await call.send_bytes(build.file(int(call["index"])), "application/octet-stream")
+
+
+@routes.post("/corten/build/{id}/shell")
+async def shell(call: Call) -> web.StreamResponse:
+    """The shell of a ShellOffer: the connection becomes its terminal, of `h` rows and `w` columns."""
+    stand = call.engine.builds.find(call["id"]).shell
+    stand.check()
+    connection = Connection(call, multiplexed=False)
+    fd = connection.duplicate()
+    connection.release()
+    with suppress(CortenError):  # there is nobody left to tell: the connection is the shell's
+        await stand.open(fd, call.number("h") or 0, call.number("w") or 0)
+    return Hijacked()
+
+
+@routes.delete("/corten/build/{id}/shell")
+async def no_shell(call: Call) -> web.StreamResponse:
+    """The client wants none."""
+    call.engine.builds.find(call["id"]).shell.decline()
     return call.empty()

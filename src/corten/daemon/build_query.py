@@ -22,7 +22,7 @@ from corten.errors import InvalidArgument, Unsupported
 
 T = TypeVar("T")
 
-_BUILDKIT = (
+BUILDKIT = (
     "this engine does not speak BuildKit's own protocol: build with DOCKER_BUILDKIT=0 docker build, or with"
     " corten build, which has all of BuildKit's Dockerfile language"
 )
@@ -38,9 +38,9 @@ def build_request(call: Call) -> BuildRequest:
     """Unsupported for BuildKit's protocol (version=2, a session); InvalidArgument."""
     remote = call.text("remote")
     if call.text("version") not in ("", "1") or call.text("session") or remote == "client-session":
-        raise Unsupported(_BUILDKIT)
+        raise Unsupported(BUILDKIT)
     if call.flag("squash"):
-        raise Unsupported("squash is not offered: build in a stage of its own, and COPY --from what is needed")
+        raise Unsupported("squash is not offered: build in stages, and COPY --from what is needed")
     context: Context = ContextRemote(remote) if remote else ContextUpload()
     arguments = _json(call, "buildargs", dict[str, str | None], {})
     return BuildRequest(

@@ -44,6 +44,8 @@ class ClassicStream:
         self._by_vertex: dict[str, _Step] = {}
         self._position = 0
         self._ended = False
+        self._unchanged = False
+        """Whether the last layer came from the cache: then what follows and has none did so too."""
 
     def event(self, event: object) -> Iterator[Line]:
         """The lines that can be told now."""
@@ -54,11 +56,11 @@ class ClassicStream:
                 self._steps.append(_Step(number, planned, identity))
         elif isinstance(event, VertexStarted):
             self._start(event)
-        elif isinstance(event, VertexLog):
-            if (step := self._by_vertex.get(event.vertex)) is not None:
+        elif isinstance(event, VertexLog | VertexFinished):
+            step = self._by_vertex.get(event.vertex)
+            if step is not None and isinstance(event, VertexLog):
                 step.output.append(event.data.decode("utf-8", "replace"))
-        elif isinstance(event, VertexFinished):
-            if (step := self._by_vertex.get(event.vertex)) is not None:
+            elif step is not None and isinstance(event, VertexFinished):
                 step.finished, step.cached = True, event.cached
                 step.failed = bool(event.error)
         yield from self._advance()
@@ -67,7 +69,7 @@ class ClassicStream:
         """What is left of the steps, and the image."""
         self._ended = True
         for step in self._steps[self._position :]:
-            step.cached = step.cached or not step.started
+            step.cached = step.layer and (step.cached or not step.started)
             step.finished = True
         if self._steps and result.image_id:
             self._steps[-1].identity = hex_of(result.image_id)[:12]
@@ -127,6 +129,10 @@ class ClassicStream:
         step.output = []
 
     def _close(self, step: _Step) -> Iterator[Line]:
+        if step.layer:
+            self._unchanged = step.cached and step.word != "FROM"
+        else:
+            step.cached = self._unchanged
         if step.cached:
             yield _text(" ---> Using cache\n")
         elif step.word not in ("FROM", "ARG", "COPY", "ADD"):

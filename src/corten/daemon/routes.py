@@ -5,6 +5,7 @@ from __future__ import annotations
 from corten.daemon import (
     absent,
     archive,
+    build,
     container_streams,
     containers,
     events,
@@ -24,6 +25,7 @@ ROUTER = Router(
     archive.routes,
     execs.routes,
     images.routes,
+    build.routes,
     image_transfer.routes,
     volumes.routes,
     networks.routes,

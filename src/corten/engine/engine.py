@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from corten.content import ContentStore
 from corten.engine import rootless
+from corten.engine.builds import BuildService
 from corten.engine.catalog import Catalog
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
@@ -60,7 +61,8 @@ class Engine:
         self.images = ImageService(core)
         self.volumes = VolumeService(core)
         self.networks = NetworkService(core)
-        self.system = SystemService(core, self.containers, self.images, self.volumes)
+        self.builds = BuildService(core)
+        self.system = SystemService(core, self.containers, self.images, self.volumes, self.builds)
         self.system.fsck.repaired = launching.forget_layers
         self.images.removed = launching.forget_images
         self.image_mounts = ImageMounts(core, core.image_mounts)
@@ -87,6 +89,7 @@ class Engine:
                 recovery = Recovery(core, engine._lifecycle)
                 await recovery.run()
                 engine.images.removed()
+                await engine.builds.recover()
                 recovery.begin_restarts()
                 engine.disk_budget.begin()
             except BaseException:
@@ -106,6 +109,7 @@ class Engine:
         core = self._core
         core.closing = True
         await self.disk_budget.close()
+        await self.builds.close()
         tasks = []
         for container in core.catalog:
             self._health.end(container)

@@ -9,6 +9,7 @@
       mount-points/<chain-id>/          what an image lacks of the places that containers get mounts at
       containers/<id>/                  upper/ work/ config.json log hosts hostname resolv.conf
       volumes/<name>/_data
+      build/                            the build cache
       trash/                            what is being deleted in the background
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
@@ -91,6 +92,11 @@ class Paths:
     @property
     def volumes(self) -> Path:
         return self.root / "volumes"
+
+    @property
+    def build(self) -> Path:
+        """What belongs to the builder: its cache, layers, contexts. Made with the first build."""
+        return self.root / "build"
 
     @property
     def trash(self) -> Path:

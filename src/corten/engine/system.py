@@ -24,6 +24,7 @@ from corten.api.system import (
 from corten.api.volume import VolumeUsage
 from corten.content.allocation import allocated
 from corten.engine import rootless
+from corten.engine.builds import BuildService
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
 from corten.engine.fsck import Fsck
@@ -43,12 +44,18 @@ class SystemService:
     """What the engine is and what it uses."""
 
     def __init__(
-        self, core: Core, containers: ContainerService, images: ImageService, volumes: VolumeService
+        self,
+        core: Core,
+        containers: ContainerService,
+        images: ImageService,
+        volumes: VolumeService,
+        builds: BuildService,
     ) -> None:
         self._core = core
         self._containers = containers
         self._images = images
         self._volumes = volumes
+        self._builds = builds
         self.fsck = Fsck(core)
 
     async def info(self) -> Info:
@@ -146,8 +153,8 @@ class SystemService:
         )
 
     async def df(self, types: tuple[str, ...] = ()) -> DiskUsage:
-        """Disk usage of containers, images and volumes, as du(1) counts: blocks, and a file with several
-        names once. `types` picks of container, image, volume."""
+        """Disk usage of containers, images, volumes and the build cache, as du(1) counts: blocks, and a file
+        with several names once. `types` picks of container, image, volume, build-cache."""
         for kind in types:
             if kind not in ("container", "image", "volume", "build-cache"):
                 raise InvalidArgument(f"unknown object type: {kind}")
@@ -175,6 +182,8 @@ class SystemService:
                 if isinstance(volume.usage_data, VolumeUsage) and volume.driver == "local":
                     place = paths.volumes / volume.name
                     volume.usage_data.size = await asyncio.to_thread(allocated, [place])
+        if not types or "build-cache" in types:
+            result.build_cache = await self._builds.usage()
         return result
 
 

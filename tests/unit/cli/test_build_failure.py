@@ -72,3 +72,12 @@ def test_warnings() -> None:
         " 1 warning found (use --check to see the lines):",
         " - StageNameCasing: Stage name 'A' (line 3)",
     ]
+
+
+def test_a_caret_in_a_continued_line() -> None:
+    source = [
+        {"number": 4, "text": "COPY \\", "marked": True},
+        {"number": 5, "text": "  --form=a b c", "marked": True},
+    ]
+    failure = {"message": "m", "file": "x", "column": 3, "caret_line": 5, "width": 6, "source": source}
+    assert shown(failure)[2:5] == ["   4 | >>> COPY \\", "   5 | >>>   --form=a b c", "     |       ^^^^^^"]

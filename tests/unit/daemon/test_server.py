@@ -93,7 +93,7 @@ def test_a_bug_is_one_sentence(served: Served, caplog: pytest.LogCaptureFixture)
         ("POST", "/swarm/init", 501),
         ("GET", "/plugins", 200),
         ("GET", "/plugins/a/b/json", 404),
-        ("POST", "/build?t=x", 501),
+        ("POST", "/build?version=2", 501),
         ("POST", "/networks/create", 501),
         ("POST", "/session", 501),
     ],

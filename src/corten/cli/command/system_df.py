@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from corten.cli import listing, rows
+from corten.cli.command import builder_du
 from corten.cli.quantity import human_size
 from corten.errors import InvalidArgument
 
@@ -97,6 +98,14 @@ def _verbose(usage: Json) -> list[str]:
     volumes = [rows.volume(item) for item in usage.get("Volumes") or ()]
     lines += _table(
         {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}, ("Name", "Links", "Size"), volumes
+    )
+    cache = usage.get("BuildCache") or []
+    in_cache = sum(item["Size"] for item in cache if not item.get("Shared"))
+    lines += ["", f"Build cache usage: {human_size(in_cache)}", ""]
+    lines += _table(
+        {**builder_du.HEADERS, "ID": "CACHE ID", "LastUsedSince": "LAST USED"},
+        ("ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "UsageCount", "Shared"),
+        [builder_du.row(item) for item in cache],
     )
     return lines
 

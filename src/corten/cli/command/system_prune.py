@@ -32,7 +32,8 @@ def run(session: Session, arguments: Arguments) -> int:
         if everything
         else "  - all dangling images"
     )
-    if not confirm("This will remove:\\n" + "\\n".join(lines) + "\\n", arguments.on("force")):
+    lines.append("  - unused build cache" if everything else "  - dangling build cache")
+    if not confirm("This will remove:\n" + "\n".join(lines) + "\n", arguments.on("force")):
         return 0
     filters = arguments.many("filter")
     size = pruning.prune(session, "containers", filters)
@@ -40,5 +41,14 @@ def run(session: Session, arguments: Arguments) -> int:
     if volumes:
         size += pruning.prune(session, "volumes", [item for item in filters if not item.startswith("until")])
     size += pruning.prune(session, "images", [*filters, f"dangling={'false' if everything else 'true'}"])
+    size += pruning.prune_builds(session, _build_query(everything, filters))
     pruning.total(size)
     return 0
+
+
+def _build_query(everything: bool, filters: list[str]) -> dict[str, str]:
+    """The cache knows no labels."""
+    from corten.cli.listing import filters as encode
+
+    query = encode([item for item in filters if item.startswith("until")])
+    return {**query, "all": "1"} if everything else query

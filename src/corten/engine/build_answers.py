@@ -1,0 +1,82 @@
+"""`--call check|outline|targets`: what is asked of a Dockerfile without building it, as text and as JSON."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from corten.api.build import BuildAnswer, SourceLine
+from corten.build.plan.checking import CheckReport, check_dockerfile
+from corten.build.plan.model import ImageResolver, PlanOptions
+from corten.build.progress import Warning
+from corten.engine.build_definition import Definition
+from corten.engine.build_failure import excerpt
+from corten.errors import InvalidArgument
+
+_RULE = "-" * 20
+
+
+async def answer(
+    call: str, definition: Definition, options: PlanOptions, images: ImageResolver
+) -> BuildAnswer:
+    """InvalidArgument, DockerfileError."""
+    if call == "check":
+        return _check(definition, await check_dockerfile(definition.data, options, images))
+    raise InvalidArgument(f"unknown call {call!r}")
+
+
+def _check(definition: Definition, report: CheckReport) -> BuildAnswer:
+    lines: list[str] = []
+    for warning in report.warnings:
+        lines += [f"\nWARNING: {warning.rule}{f' - {warning.url}' if warning.url else ''}", warning.message]
+        lines += _place(definition, warning.lines)
+    error = report.error
+    if error is not None:
+        lines += [f"\nERROR: {error.reason}", *_place(definition, (error.line, error.end_line))]
+    count = len(report.warnings)
+    if not count and error is None:
+        lines.append("Check complete, no warnings found.")
+    elif error is None:
+        found = "1 warning has been found!" if count == 1 else f"{count} warnings have been found!"
+        lines.insert(0, f"Check complete, {found}")
+    value: dict[str, Any] = {
+        "warnings": [_warning(warning) for warning in report.warnings],
+        "sources": [
+            {
+                "filename": definition.name,
+                "language": "Dockerfile",
+                "data": base64.b64encode(definition.data).decode(),
+            }
+        ],
+    }
+    if error is not None:
+        value["buildError"] = {"message": error.reason, "location": _range(error.line, error.end_line)}
+    return BuildAnswer("\n".join(lines).lstrip("\n") + "\n", value, failed=bool(count or error))
+
+
+def _place(definition: Definition, lines: tuple[int, int]) -> list[str]:
+    first, last = lines
+    if not first:
+        return []
+    shown = [_shown(line) for line in excerpt(definition, first, last)]
+    return [f"{definition.name}:{first}", _RULE, *shown, _RULE]
+
+
+def _shown(line: SourceLine) -> str:
+    text = "".join(letter if letter == "\t" or letter.isprintable() else "\ufffd" for letter in line.text)
+    return f"{line.number:4} | {'>>>' if line.marked else '   '} {text}".rstrip()
+
+
+def _warning(warning: Warning) -> dict[str, Any]:
+    """As BuildKit's subrequest `lint` has it."""
+    return {
+        "ruleName": warning.rule,
+        "description": warning.detail,
+        "url": warning.url,
+        "detail": warning.message,
+        "location": _range(*warning.lines),
+    }
+
+
+def _range(first: int, last: int) -> dict[str, Any]:
+    return {"ranges": [{"start": {"line": first}, "end": {"line": max(first, last)}}]}

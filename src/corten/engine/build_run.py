@@ -1,0 +1,292 @@
+"""One build: context, Dockerfile, plan, solver, exporters; and what its client is told and asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack
+
+from corten.api.build import (
+    BuildAnswer,
+    BuildFailure,
+    BuildRequest,
+    BuildResult,
+    CredentialQuery,
+    FileOffer,
+)
+from corten.build.export.exporter import ExportedFile, Exporter
+from corten.build.export.output import (
+    ArchiveOutput,
+    ImageOutput,
+    Output,
+    parse_outputs,
+    rewrites_timestamps,
+)
+from corten.build.plan.model import BuildPlan, ResolvedImage
+from corten.build.plan.planner import plan_build
+from corten.build.solve.failure import BuildFailed
+from corten.build.solve.inputs import BuildInputs
+from corten.build.solve.result import Results
+from corten.engine.build_answers import answer
+from corten.engine.build_definition import Definition, read_definition
+from corten.engine.build_events import BuildEvents
+from corten.engine.build_failure import describe_failure
+from corten.engine.build_images import BuildImages
+from corten.engine.build_machinery import Machinery
+from corten.engine.build_options import entitlements, plan_options
+from corten.engine.build_registries import BuildRegistries
+from corten.engine.build_shell import ShellStand
+from corten.engine.build_sources import BuildSources
+from corten.engine.build_steps import planned_steps
+from corten.engine.core import Core
+from corten.errors import CortenError, NotFound, Unavailable
+from corten.oci.reference import Reference
+
+
+class RequestSecrets:
+    """`solve.protocols.Secrets`: what came with the request."""
+
+    def __init__(self, request: BuildRequest) -> None:
+        self._secrets = {secret.id: secret.data for secret in request.secrets}
+        self._agents = {agent.id: agent.socket for agent in request.ssh}
+
+    async def read(self, id: str) -> bytes | None:
+        return self._secrets.get(id)
+
+    async def agent(self, id: str) -> str | None:
+        return self._agents.get(id)
+
+
+class Build:
+    """Used once: `run`. `events` is what the client is told."""
+
+    def __init__(
+        self,
+        core: Core,
+        machinery: Machinery,
+        request: BuildRequest,
+        upload: AsyncIterator[bytes] | None,
+        *,
+        classic: bool = False,
+    ) -> None:
+        self.events = BuildEvents()
+        self.task: asyncio.Task[None] | None = None
+        self.shell = ShellStand(request.id, self.events.report)
+        self._core = core
+        self._machinery = machinery
+        self._request = request
+        self._upload = upload
+        self._classic = classic
+        self._definition: Definition | None = None
+        self._canceled = False
+        self._credentials: dict[str, asyncio.Future[str]] = {}
+        self._files: dict[int, _Offered] = {}
+
+    # -- what the client does meanwhile
+
+    def cancel(self) -> None:
+        """The client does not want it any more, but to hear of its end."""
+        self._canceled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def answer_credential(self, domain: str, auth: str) -> None:
+        """Who the client is to a registry. NotFound when nobody asked."""
+        future = self._credentials.get(domain)
+        if future is None or future.done():
+            raise NotFound(f"the build does not ask who the client is to {domain}")
+        future.set_result(auth)
+
+    def file(self, index: int) -> AsyncIterator[bytes]:
+        """The bytes of a FileOffer, once. NotFound."""
+        offered = self._files.pop(index, None)
+        if offered is None:
+            raise NotFound(f"the build offers no file {index}")
+        return offered.read()
+
+    # -- the build
+
+    async def run(self) -> None:
+        """Everything; what goes wrong is told as an event. Cancelled, it returns when nothing is left of the
+        build."""
+        try:
+            self.events.report(await self._outcome())
+        finally:
+            self.events.end()
+
+    async def _outcome(self) -> BuildResult | BuildAnswer | BuildFailure:
+        try:
+            return await self._work()
+        except CortenError as error:
+            return describe_failure(error, self._definition, self.events, classic=self._classic)
+        except asyncio.CancelledError:
+            if not self._canceled:
+                raise
+            return BuildFailure(message="the build was canceled")
+
+    async def _work(self) -> BuildResult | BuildAnswer:
+        request, store = self._request, self._core.images
+        outputs = parse_outputs(request.outputs, request.tags, request.annotations)
+        async with AsyncExitStack() as stack:
+            ask = None if self._classic else self._ask_credential
+            registries = await stack.enter_async_context(
+                BuildRegistries(request.registry_auth, insecure=request.insecure_registries, ask=ask)
+            )
+            lease = stack.enter_context(store.content.lease())
+            sources = await stack.enter_async_context(
+                self._machinery.sources(request, self._upload, self.events)
+            )
+            definition = await self._define(sources.root)
+            rewrite = rewrites_timestamps(request.outputs)
+            options, places = await asyncio.to_thread(
+                plan_options,
+                request,
+                filename=definition.name,
+                ignore=definition.ignore,
+                rewrite_timestamps=rewrite,
+            )
+            sources.add(places.directories)
+            images = BuildImages(
+                store,
+                registries,
+                lease,
+                pull=request.pull,
+                layouts=places.layouts,
+                observe=self._observe,
+            )
+            stack.push_async_callback(images.close)
+            if request.call != "build":
+                return await answer(request.call, definition, options, images)
+            plan = await plan_build(definition.data, options, images, warn=self.events.report)
+            self.events.report(
+                await asyncio.to_thread(planned_steps, definition.data, plan, with_text=self._classic)
+            )
+            results = stack.enter_context(await self._solve(plan, sources, images))
+            machinery = self._machinery
+            exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
+            return await self._export(plan, results, outputs, exporter)
+
+    async def _define(self, root: int | None) -> Definition:
+        """The Dockerfile and the .dockerignore."""
+        request = self._request
+        name = os.path.basename(request.dockerfile) or "Dockerfile"
+        with self.events.step(f"[internal] load build definition from {name}") as status:
+            self._definition = await asyncio.to_thread(
+                read_definition,
+                request.dockerfile,
+                root,
+                text=request.dockerfile_text,
+                ignore=request.ignore_text,
+            )
+            size = len(self._definition.data)
+            status("reading dockerfile", size, size, True)
+        return self._definition
+
+    async def _observe(self, reference: str, looking: Awaitable[ResolvedImage]) -> ResolvedImage:
+        with self.events.step(f"[internal] load metadata for {reference}"):
+            return await looking
+
+    async def _solve(self, plan: BuildPlan, sources: BuildSources, images: BuildImages) -> Results:
+        request, solver = self._request, self._machinery.solver
+        targets = [image.target for image in plan.images if image.target is not None]
+        inputs = BuildInputs(
+            sources=sources,
+            images=images,
+            secrets=RequestSecrets(request),
+            allowed=entitlements(request),
+            jobs=request.jobs,
+            scope=f"{sources.name}\0{request.dockerfile}",
+            explain=request.explain,
+            keep_failed=request.debug_shell,
+        )
+        try:
+            return await solver.solve(targets, inputs, self.events.report)
+        except BuildFailed as failed:
+            try:
+                if solver.can_debug(failed):
+                    await self.shell.offer(failed, solver)
+            finally:
+                solver.forget(failed)
+            raise
+
+    async def _export(
+        self, plan: BuildPlan, results: Results, outputs: Sequence[Output], exporter: Exporter
+    ) -> BuildResult:
+        with self.events.step(_export_name(outputs)) as status:
+            exported = await exporter.export(plan.images, results, outputs, status)
+            for index, file in enumerate(exported.files):
+                await self._hand_over(index, file)
+        names = [Reference.parse(name).familiar for name in exported.names]
+        if exported.image_id:
+            for name in names or [exported.image_id]:
+                self._core.events.publish("image", "build", exported.image_id, {"name": name})
+        return BuildResult(
+            image_id=exported.image_id, digest=exported.digest, names=names, metadata=exported.metadata
+        )
+
+    async def _hand_over(self, index: int, file: ExportedFile) -> None:
+        """Waits until the client has read a file; Unavailable when it did not read all of it."""
+        offered = self._files[index] = _Offered(file.pieces)
+        self.events.report(FileOffer(self._request.id, index, file.destination, file.unpack))
+        try:
+            await offered.taken()
+        finally:
+            self._files.pop(index, None)
+            await offered.close()
+
+    async def _ask_credential(self, domain: str) -> str:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._credentials[domain] = future
+        self.events.report(CredentialQuery(self._request.id, domain))
+        return await future
+
+
+class _Offered:
+    """A file that waits for its client."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def read(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._pieces:
+                yield piece
+        except CortenError as error:
+            self._fail(error)
+            raise
+        else:
+            if not self._done.done():
+                self._done.set_result(None)
+        finally:
+            self._fail(Unavailable("the client has not read the whole output"))
+
+    def _fail(self, error: CortenError) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    async def taken(self) -> None:
+        await self._done
+
+    async def close(self) -> None:
+        if not self._done.done():
+            self._done.cancel()
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _export_name(outputs: Sequence[Output]) -> str:
+    """What BuildKit calls it."""
+    names = []
+    for output in outputs:
+        if isinstance(output, ImageOutput):
+            name = "image"
+        elif isinstance(output, ArchiveOutput):
+            name = f"{'docker' if output.docker else 'oci'} image format"
+        else:
+            name = "client directory" if output.unpack else "client tarball"
+        if name not in names:
+            names.append(name)
+    return f"exporting to {', '.join(names) or 'the cache'}"

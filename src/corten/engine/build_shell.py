@@ -1,0 +1,70 @@
+"""`--debug-shell`: a step that failed waits for its client to look around in the state before it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from corten.api.build import ShellOffer
+from corten.build.graph import Exec
+from corten.build.solve.failure import BuildFailed
+from corten.build.solve.protocols import Terminal
+from corten.build.solve.solver import Solver
+from corten.errors import Conflict, NotFound
+
+_SHELL = "/bin/sh"
+
+
+class ShellStand:
+    """Of one build. `offer` waits; `open` and `decline` are what the client does."""
+
+    def __init__(self, build_id: str, report: Callable[[ShellOffer], None]) -> None:
+        self._id = build_id
+        self._report = report
+        self._failed: BuildFailed | None = None
+        self._solver: Solver | None = None
+        self._over = asyncio.Event()
+        self._opened = False
+
+    async def offer(self, failed: BuildFailed, solver: Solver) -> None:
+        """Tells the client, and returns when its shell has ended, or it wants none."""
+        self._failed, self._solver = failed, solver
+        try:
+            self._report(ShellOffer(self._id, "", failed.vertex.name))
+            await self._over.wait()
+        finally:
+            self._failed = None
+
+    async def open(self, fd: int, rows: int, columns: int) -> int:
+        """Runs a shell on the descriptor (closed at the end); its exit code. NotFound when no step waits."""
+        try:
+            if self._failed is None or self._solver is None:
+                raise NotFound("no step of the build waits for a shell")
+            if self._opened:
+                raise Conflict("the build has a shell already")
+            self._opened = True
+            terminal = Terminal(fd, fd, fd, tty=True, rows=rows, columns=columns)
+            return await self._solver.debug(self._failed, _shell_of(self._failed), terminal)
+        finally:
+            os.close(fd)
+            self._over.set()
+
+    def check(self) -> None:
+        """NotFound, Conflict: what `open` would raise."""
+        if self._failed is None:
+            raise NotFound("no step of the build waits for a shell")
+        if self._opened:
+            raise Conflict("the build has a shell already")
+
+    def decline(self) -> None:
+        """The client wants no shell: the build ends."""
+        self._over.set()
+
+
+def _shell_of(failed: BuildFailed) -> list[str]:
+    """The shell that the step itself was run by, or /bin/sh."""
+    operation = failed.vertex.operation
+    if isinstance(operation, Exec) and len(operation.args) > 1 and operation.args[0].endswith("sh"):
+        return [operation.args[0]]
+    return [_SHELL]
