@@ -9,6 +9,9 @@ from corten.build.parser.syntax_tree import Node
 from corten.build.progress import Warning
 from corten.errors import InvalidArgument
 
+_MOST_COMPARISONS = 50_000
+"""So many names are compared with what may have been meant, in one file."""
+
 
 class Linter:
     """Takes reports and turns those of rules in force into warnings. A `# check=…` among the comments above
@@ -17,6 +20,7 @@ class Linter:
     def __init__(self, selection: Selection) -> None:
         self.warnings: list[Warning] = []
         self._selection = selection
+        self._comparisons = 0
 
     def report(self, rule: Rule, node: Node, *arguments: str, line: int = 0) -> None:
         """The instruction `node` breaks `rule`; all of it, or one `line`."""
@@ -31,6 +35,12 @@ class Linter:
                 lines=(line or node.start_line, line or node.end_line),
             )
         )
+
+    def may_compare(self, count: int) -> bool:
+        """Whether so many names more may be looked through for a suggestion: a file with very many mistakes
+        gets its warnings without."""
+        self._comparisons += count
+        return self._comparisons <= _MOST_COMPARISONS
 
     def _selection_at(self, node: Node) -> Selection:
         own = check_in_comments(node.comments).partition(" ")[0]

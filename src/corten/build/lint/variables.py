@@ -17,26 +17,25 @@ _SECRET = re.compile(
 )
 _HARMLESS = re.compile("(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE | re.ASCII)
 
-_MOST_OPTIONS = 2000
-"""Among more names than that none is looked for that may have been meant."""
-
 
 def report_undefined(linter: Linter, node: Node, missing: Iterable[str], defined: Collection[str]) -> None:
     """Variables that an instruction uses and nobody has defined."""
     for name in missing:
-        hint = suggestion(f"${name}", (f"${known}" for known in _few(defined)))
-        linter.report(UNDEFINED_VAR, node, name, hint)
+        linter.report(UNDEFINED_VAR, node, name, _meant(linter, f"${name}", defined, "$"))
 
 
 def report_undeclared(linter: Linter, node: Node, missing: Iterable[str], declared: Collection[str]) -> None:
     """ARGs that FROM uses, of those that are not declared."""
     for name in sorted(missing):
         if name not in declared:
-            linter.report(UNDEFINED_ARG_IN_FROM, node, name, suggestion(name, _few(declared)))
+            linter.report(UNDEFINED_ARG_IN_FROM, node, name, _meant(linter, name, declared))
 
 
-def _few(names: Collection[str]) -> Collection[str]:
-    return names if len(names) <= _MOST_OPTIONS else ()
+def _meant(linter: Linter, name: str, options: Collection[str], prefix: str = "") -> str:
+    """The name that may have been meant, as long as that does not take too long."""
+    if not linter.may_compare(len(options)):
+        return ""
+    return suggestion(name, [f"{prefix}{option}" for option in options])
 
 
 def report_secret(linter: Linter, node: Node, name: str) -> None:

@@ -170,7 +170,7 @@ def _use(planning: Planning, state: StageState, name: str, loaded: LoadedContext
     if loaded.vertex is not None and state.stage is not None:
         # Others copy from a context of files as it is; a stage needs a file system.
         state.vertex = as_file_system(planning, name, loaded.vertex)
-        planning.commit(state, f"FROM {name}", state.vertex)
+        planning.commit(state, (state.node.start_line, state.node.end_line), f"FROM {name}", state.vertex)
 
 
 def _set_image(state: StageState, image: ResolvedImage, platform: Platform) -> None:

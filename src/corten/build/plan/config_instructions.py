@@ -56,7 +56,7 @@ def plan_env(planning: Planning, state: StageState, instruction: Env) -> None:
         report_secret(planning.linter, instruction.node, variable.key)
         state.environment.assign(variable.key, variable.value)
         state.draft.environment.assign(variable.key, variable.value)
-    planning.commit(state, _assignments("ENV", instruction.variables))
+    planning.commit(state, instruction.lines, _assignments("ENV", instruction.variables))
 
 
 def plan_label(planning: Planning, state: StageState, instruction: Label) -> None:
@@ -64,7 +64,7 @@ def plan_label(planning: Planning, state: StageState, instruction: Label) -> Non
     for label in instruction.labels:
         _check_notation(planning, instruction, label)
         state.draft.labels[label.key] = label.value
-    planning.commit(state, _assignments("LABEL", instruction.labels))
+    planning.commit(state, instruction.lines, _assignments("LABEL", instruction.labels))
 
 
 def _check_notation(planning: Planning, instruction: Instruction, pair: KeyValue) -> None:
@@ -90,7 +90,7 @@ def plan_arg(planning: Planning, state: StageState, instruction: Arg) -> None:
         state.outline.used.add(name)
         state.build_args[name] = value
         texts.append(name if value is None else f"{name}={value}")
-    planning.commit(state, f"ARG {' '.join(texts)}")
+    planning.commit(state, instruction.lines, f"ARG {' '.join(texts)}")
 
 
 def _argument(
@@ -114,7 +114,7 @@ def plan_cmd(planning: Planning, state: StageState, instruction: Cmd) -> None:
     arguments = _command(planning, state, instruction, instruction.command)
     state.draft.cmd = arguments
     state.draft.args_escaped = True
-    planning.commit(state, f"CMD {quoted_list(arguments)}")
+    planning.commit(state, instruction.lines, f"CMD {quoted_list(arguments)}")
 
 
 def plan_entrypoint(planning: Planning, state: StageState, instruction: Entrypoint) -> None:
@@ -124,7 +124,7 @@ def plan_entrypoint(planning: Planning, state: StageState, instruction: Entrypoi
     state.draft.entrypoint = arguments
     if "cmd" not in state.last:
         state.draft.cmd = None
-    planning.commit(state, f"ENTRYPOINT {quoted_list(arguments)}")
+    planning.commit(state, instruction.lines, f"ENTRYPOINT {quoted_list(arguments)}")
 
 
 def _only_last_counts(planning: Planning, state: StageState, instruction: Instruction) -> None:
@@ -162,6 +162,7 @@ def plan_healthcheck(planning: Planning, state: StageState, instruction: Healthc
     )
     planning.commit(
         state,
+        instruction.lines,
         f"HEALTHCHECK {{Test:{plain_list(instruction.test)} Interval:{duration(instruction.interval)} "
         f"Timeout:{duration(instruction.timeout)} StartPeriod:{duration(instruction.start_period)} "
         f"StartInterval:{duration(instruction.start_interval)} Retries:{instruction.retries}}}",
@@ -183,13 +184,13 @@ def plan_expose(planning: Planning, state: StageState, instruction: Expose) -> N
     except InvalidArgument as error:
         raise error_at(instruction.node, error.message) from None
     state.draft.exposed_ports.update(dict.fromkeys(ports))
-    planning.commit(state, f"EXPOSE {plain_list(ports)}")
+    planning.commit(state, instruction.lines, f"EXPOSE {plain_list(ports)}")
 
 
 def plan_user(planning: Planning, state: StageState, instruction: User) -> None:
     """USER."""
     state.user = state.draft.user = instruction.user
-    planning.commit(state, f"USER {instruction.user}")
+    planning.commit(state, instruction.lines, f"USER {instruction.user}")
 
 
 def plan_volume(planning: Planning, state: StageState, instruction: Volume) -> None:
@@ -197,7 +198,7 @@ def plan_volume(planning: Planning, state: StageState, instruction: Volume) -> N
     if "" in instruction.paths:
         raise error_at(instruction.node, "VOLUME specified can not be an empty string")
     state.draft.volumes.update(dict.fromkeys(instruction.paths))
-    planning.commit(state, f"VOLUME {plain_list(instruction.paths)}")
+    planning.commit(state, instruction.lines, f"VOLUME {plain_list(instruction.paths)}")
 
 
 def plan_stop_signal(planning: Planning, state: StageState, instruction: StopSignal) -> None:
@@ -207,19 +208,19 @@ def plan_stop_signal(planning: Planning, state: StageState, instruction: StopSig
     if not is_number and _SIGNALS.fullmatch(signal.upper().removeprefix("SIG")) is None:
         raise error_at(instruction.node, f"invalid signal: {signal}", signal)
     state.draft.stop_signal = signal
-    planning.commit(state, f"STOPSIGNAL {signal}")
+    planning.commit(state, instruction.lines, f"STOPSIGNAL {signal}")
 
 
 def plan_shell(planning: Planning, state: StageState, instruction: Shell) -> None:
     """SHELL."""
     state.draft.shell = list(instruction.shell)
-    planning.commit(state, f"SHELL {plain_list(instruction.shell)}")
+    planning.commit(state, instruction.lines, f"SHELL {plain_list(instruction.shell)}")
 
 
 def plan_maintainer(planning: Planning, state: StageState, instruction: Maintainer) -> None:
     """MAINTAINER."""
     state.draft.author = instruction.maintainer
-    planning.commit(state, f"MAINTAINER {instruction.maintainer}")
+    planning.commit(state, instruction.lines, f"MAINTAINER {instruction.maintainer}")
 
 
 def plan_onbuild(planning: Planning, state: StageState, instruction: Onbuild) -> None:

@@ -60,7 +60,7 @@ def _plan(planning: Planning, state: StageState, instruction: Copy | Add, comman
         )
     else:
         state.vertex = copied
-    planning.commit(state, f"{_history(instruction)} # buildkit", copied)
+    planning.commit(state, instruction.lines, f"{_history(instruction)} # buildkit", copied)
 
 
 def _history(instruction: Copy | Add) -> str:

@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 
-class Environment(dict[str, str]):
+class Environment(Mapping[str, str]):
     """What `$name` and processes see: ENV and ARG. In the order of the last assignment, as in BuildKit's
     states."""
 
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+        self._entries: dict[str, str] = {}
+        self._tuple: tuple[str, ...] | None = ()
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._values.get(name, default)
+
     def assign(self, name: str, value: str) -> None:
         """`name` is the latest from now on."""
-        self.pop(name, None)
-        self[name] = value
+        self._values.pop(name, None)
+        self._values[name] = value
+        self._entries.pop(name, None)
+        self._entries[name] = f"{name}={value}"
+        self._tuple = None
+
+    def inherit(self, other: Environment) -> None:
+        """Takes all of `other`, in its order. The strings are shared."""
+        self._values.update(other._values)
+        self._entries.update(other._entries)
+        self._tuple = None
 
     def entries(self) -> tuple[str, ...]:
         """`name=value` of each."""
-        return tuple([f"{name}={value}" for name, value in self.items()])
+        if self._tuple is None:
+            self._tuple = tuple(self._entries.values())
+        return self._tuple
 
 
 class ConfigEnvironment:

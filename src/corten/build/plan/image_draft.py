@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from corten.build.graph import Vertex
 from corten.build.plan.environment import ConfigEnvironment
@@ -131,7 +132,13 @@ def empty_image(platform: Platform) -> ImageConfig:
     )
 
 
+@lru_cache(maxsize=64)
+def time_text(epoch: int) -> str:
+    """Seconds since 1970 as RFC 3339."""
+    return format_time(epoch * 1_000_000_000)
+
+
 def history_entry(text: str, *, has_layer: bool, epoch: int | None) -> History:
     """A step of this build; `epoch` in seconds."""
-    created = None if epoch is None else format_time(epoch * 1_000_000_000)
+    created = None if epoch is None else time_text(epoch)
     return History(created=created, created_by=text, comment=COMMENT, empty_layer=not has_layer)

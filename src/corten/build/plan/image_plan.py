@@ -29,6 +29,7 @@ from corten.build.plan import config_instructions as config
 from corten.build.plan.base_image import resolve_bases
 from corten.build.plan.commands import make_commands
 from corten.build.plan.copying import plan_copy
+from corten.build.plan.image_draft import time_text
 from corten.build.plan.model import ImageResolver, PlannedImage
 from corten.build.plan.planning import Planning
 from corten.build.plan.platforms import DEFAULT_PATH, docker_form
@@ -37,7 +38,6 @@ from corten.build.plan.stage_state import Command, StageState
 from corten.build.plan.stages import check_cycles, reachable
 from corten.build.plan.triggers import add_triggers
 from corten.build.plan.workdir import plan_workdir, set_directory
-from corten.oci.image_config import format_time
 
 _WITHOUT_FILES: dict[type[Instruction], Callable[[Planning, StageState, Any], None]] = {
     Arg: config.plan_arg,
@@ -86,7 +86,7 @@ def plan_stages(planning: Planning, needed: set[StageState]) -> None:
 
 
 def _plan_stage(planning: Planning, state: StageState) -> None:
-    _inherit(state)
+    _inherit(planning, state)
     state.dispatched = True
     if state.platform is None:
         state.platform = planning.target
@@ -102,11 +102,13 @@ def _plan_stage(planning: Planning, state: StageState) -> None:
         _plan_command(planning, state, command)
 
 
-def _inherit(state: StageState) -> None:
+def _inherit(planning: Planning, state: StageState) -> None:
     """What a stage has from the one that it is based on, its ARGs among it."""
     base = state.base
     if base is None:
         return
+    lines = (state.node.start_line, state.node.end_line)
+    planning.charge_variables(lines, len(base.environment) + len(base.build_args) + len(base.draft.labels))
     state.vertex = base.vertex
     state.platform = base.platform
     state.image = base.draft.child()
@@ -115,7 +117,7 @@ def _inherit(state: StageState) -> None:
     state.directory = base.directory
     state.user = base.user
     state.workdir_set = base.workdir_set
-    state.environment.update(base.environment)
+    state.environment.inherit(base.environment)
     state.build_args.update(base.build_args)
 
 
@@ -139,7 +141,7 @@ def finish_image(planning: Planning, target: StageState) -> PlannedImage:
         platform = planning.target
     draft.platform = platform
     epoch = planning.image_epoch(target)
-    config, layers = draft.finish(None if epoch is None else format_time(epoch * 1_000_000_000))
+    config, layers = draft.finish(None if epoch is None else time_text(epoch))
     return PlannedImage(
         platform=platform,
         target=target.vertex,

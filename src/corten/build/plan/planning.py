@@ -26,8 +26,12 @@ from corten.oci.platform import Platform
 
 _Any = TypeVar("_Any", bound=Instruction)
 
-_MOST_ENTRIES = 20_000_000
-"""So many variables may all RUN instructions have together: each has a list of its own."""
+_MOST_VARIABLES = 20_000_000
+"""So many variables may all RUN instructions and stages have together: each has a list of its own."""
+
+_MOST_CHARACTERS = 128 << 20
+"""So long may all be that variables expand to, and the history: ARG of some length and RUN, again and again,
+would fill memory."""
 
 _HEREDOC = WordLexer(quoting=False)
 
@@ -55,7 +59,8 @@ class Planning:
     ignored: IgnoredSources
     epoch: int | None = None
     proxy: tuple[tuple[str, str], ...] = ()
-    _entries: int = field(default=0)
+    _variables: int = field(default=0)
+    _characters: int = field(default=0)
     _context: Vertex | None = field(default=None)
 
     @property
@@ -97,6 +102,8 @@ class Planning:
             raise
         if result.missing:
             self._report_missing(state, instruction, result.missing)
+        if result.used:
+            self._charge_text(instruction.lines, len(result.text))
         return result.text
 
     def expand_words(self, state: StageState, instruction: Instruction, text: str) -> tuple[str, ...]:
@@ -110,14 +117,28 @@ class Planning:
         missing = sorted(names - state.build_args.keys() - NOT_ENVIRONMENT)
         report_undefined(self.linter, instruction.node, missing, state.environment)
 
-    def entries(self, state: StageState) -> tuple[str, ...]:
-        """The variables of a process."""
-        self._entries += len(state.environment)
-        if self._entries > _MOST_ENTRIES:
+    def charge_variables(self, lines: tuple[int, int], count: int) -> None:
+        """Notes that `count` variables were written down once more. Raises DockerfileError."""
+        self._variables += count
+        if self._variables > _MOST_VARIABLES:
             raise DockerfileError(
-                f"the environments of all RUN instructions have more than {_MOST_ENTRIES:,} variables", 1
+                f"RUN instructions and stages have more than {_MOST_VARIABLES:,} variables in all: build "
+                "the image in several Dockerfiles",
+                lines[0],
+                1,
+                end_line=lines[1],
             )
-        return state.environment.entries()
+
+    def _charge_text(self, lines: tuple[int, int], length: int) -> None:
+        self._characters += length
+        if self._characters > _MOST_CHARACTERS:
+            raise DockerfileError(
+                f"variables and the history have more than {_MOST_CHARACTERS >> 20} Mi characters in all: "
+                "shorten the values of ARG and ENV",
+                lines[0],
+                1,
+                end_line=lines[1],
+            )
 
     def step_name(
         self, state: StageState, text: str, variables: Mapping[str, str], command: Command | None = None
@@ -149,8 +170,12 @@ class Planning:
         except WordError:
             return text
 
-    def commit(self, state: StageState, text: str, vertex: Vertex | None = None) -> None:
-        """Writes the history: `vertex` made a layer, if one is given."""
+    def commit(
+        self, state: StageState, lines: tuple[int, int], text: str, vertex: Vertex | None = None
+    ) -> None:
+        """Writes the history: `vertex` made a layer, if one is given. Raises DockerfileError when all of
+        them are too long."""
+        self._charge_text(lines, len(text))
         entry = history_entry(text, has_layer=vertex is not None, epoch=self.image_epoch(state))
         state.draft.history.add(entry, vertex)
 

@@ -20,13 +20,14 @@ _PIPES = "/dev/pipes/"
 
 def plan_run(planning: Planning, state: StageState, instruction: Run, command: Command) -> None:
     """One layer with what the process changes."""
+    planning.charge_variables(instruction.lines, len(state.environment) + len(state.build_args))
     script = _Script(state, instruction)
     mounts = MountPlan(planning, state, instruction, command)
     if not script.arguments and not planning.options.all_stages:
         raise error_at(instruction.node, "RUN has no command: arguments are required")
     process = Exec(
         args=tuple(script.arguments),
-        environment=planning.entries(state) + _agent_variable(state, mounts),
+        environment=state.environment.entries() + _agent_variable(state, mounts),
         directory=state.directory or "/",
         user=state.user,
         hostname=planning.hostname,
@@ -48,7 +49,7 @@ def plan_run(planning: Planning, state: StageState, instruction: Run, command: C
         ignore_cache=state.ignore_cache,
         epoch=planning.layer_epoch(state),
     )
-    planning.commit(state, f"RUN {_history(state, script)} # buildkit", state.vertex)
+    planning.commit(state, instruction.lines, f"RUN {_history(state, script)} # buildkit", state.vertex)
 
 
 class _Script:

@@ -38,4 +38,4 @@ def plan_workdir(planning: Planning, state: StageState, instruction: Workdir, co
             epoch=planning.layer_epoch(state),
         )
         state.vertex = vertex
-    planning.commit(state, f"WORKDIR {state.directory}", vertex)
+    planning.commit(state, instruction.lines, f"WORKDIR {state.directory}", vertex)
