@@ -37,8 +37,9 @@ def take_lease(connection: Connection, name: str, holder: str, seconds: float) -
         insert_new(connection, leases)
         .values(name=name, holder=holder, until=until)
         .on_conflict_do_nothing(index_elements=["name"])
+        .returning(leases.c.name)
     )
-    return added.rowcount > 0
+    return added.first() is not None
 
 
 def drop_lease(connection: Connection, name: str, holder: str) -> None:
