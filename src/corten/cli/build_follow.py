@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from corten.client import jsontext
 from corten.errors import CortenError, Unavailable
 
@@ -38,20 +36,14 @@ def follow(
     session: Session, request: dict[str, Json], archive: Iterator[bytes] | None, display: Display
 ) -> Outcome:
     """Runs the build. An interrupt cancels it, and waits for its end; the second one does not wait."""
-    hold = _hand_over_stdout(session, request)
-    headers = {"Content-Type": "application/json"}
-    if hold is not None:
-        headers["X-Corten-Stdio"] = hold.token
     line = jsontext.dumps(request) + b"\n"
     body = line if archive is None else _after(line, archive)
+    answer = session.transport.request("POST", "/corten/build", body=body)
     try:
-        answer = session.transport.request("POST", "/corten/build", body=body, headers=headers)
         with _Interrupts(session, request["id"]) as interrupts:
-            outcome = _read(session, answer, display, interrupts)
+            return _read(session, answer, display, interrupts)
     finally:
-        if hold is not None:
-            hold.close()
-    return outcome
+        answer.close()
 
 
 def _after(line: bytes, archive: Iterator[bytes]) -> Iterator[bytes]:
@@ -65,7 +57,6 @@ def _read(session: Session, answer: Response, display: Display, interrupts: _Int
     pieces = answer.stream()
     while True:
         if interrupts.count > 1:
-            answer.close()
             break
         if not answer.ready(_TICK):
             display.refresh()
@@ -95,6 +86,10 @@ def _take(session: Session, event: Json, display: Display, outcome: Outcome) -> 
 
         display.pause()
         build_shell.run(session, event)
+    elif kind == "file":
+        from corten.cli import build_outputs
+
+        build_outputs.receive(session, event)
     elif kind == "credential":
         from corten.client import credentials
 
@@ -135,39 +130,3 @@ class _Interrupts:
                 self._session.transport.request("POST", "/build/cancel", query={"id": self._build}).read()
             except CortenError:
                 pass  # it has just ended
-
-
-class _Stdout:
-    """This command's stdout on its way to the engine, which writes an archive there."""
-
-    def __init__(self, path: str) -> None:
-        import _socket
-        import sys
-
-        self.token = os.urandom(12).hex()
-        self._connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        os.set_inheritable(self._connection.fileno(), False)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            self._connection.connect(path)
-            packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in (null, 1, null))
-            self._connection.sendmsg(
-                [self.token.encode()], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)]
-            )
-        except OSError as error:
-            self._connection.close()
-            raise Unavailable(f"cannot hand stdout over to the engine: {error.strerror}") from error
-        finally:
-            os.close(null)
-
-    def close(self) -> None:
-        """The engine has it, or will never have it."""
-        self._connection.close()
-
-
-def _hand_over_stdout(session: Session, request: dict[str, Json]) -> _Stdout | None:
-    outputs = [*request.get("outputs", ()), *request.get("cache_to", ())]
-    if not any(output["attributes"].get("dest") == "-" for output in outputs):
-        return None
-    session.transport.ensure_running()
-    return _Stdout(session.transport.address.stdio_path)

@@ -89,15 +89,11 @@ def check_place(request: dict[str, Json], local: bool) -> None:
     if local:
         return
     named = any(context["source"].startswith("/") for context in request.get("named_contexts", ()))
-    attributes = [
-        item["attributes"]
-        for field in ("outputs", "cache_to", "cache_from")
-        for item in request.get(field, ())
-    ]
-    if named or any(item.get("dest") or item.get("src") for item in attributes):
+    caches = [item["attributes"] for field in ("cache_to", "cache_from") for item in request.get(field, ())]
+    if named or any(item.get("dest") or item.get("src") for item in caches):
         raise Unsupported(
-            "directories and files of this host, beside the context, can be used only with an engine on this"
-            " host: use its unix socket"
+            "named contexts and caches that are directories of this host need an engine on this host: use its"
+            " unix socket"
         )
 
 

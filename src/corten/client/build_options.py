@@ -149,6 +149,9 @@ def _attributes(spec: Spec) -> Attributes:
     for key in ("src", "dest"):
         if attributes.get(key, "-") != "-":
             attributes[key] = os.path.abspath(attributes[key])
+            parent = os.path.dirname(attributes[key])
+            if not os.path.isdir(parent):
+                raise InvalidArgument(f"there is no directory {parent} for {key}={attributes[key]}")
     return Attributes(kind, attributes)
 
 

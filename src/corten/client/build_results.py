@@ -12,6 +12,7 @@ from corten.api.build import (
     BuildPlanned,
     BuildResult,
     CredentialQuery,
+    FileOffer,
     ShellOffer,
 )
 from corten.build.progress import VertexFinished, VertexLog, VertexStarted, VertexStatus, Warning
@@ -22,7 +23,7 @@ BuildEvent = VertexStarted | VertexLog | VertexStatus | VertexFinished | Warning
 BuildReport = Callable[[BuildEvent], None]
 """Called with each event of a build, in order."""
 
-AnyLine = BuildEvent | CredentialQuery | ShellOffer | BuildAnswer | BuildResult | BuildFailure
+AnyLine = BuildEvent | CredentialQuery | FileOffer | ShellOffer | BuildAnswer | BuildResult | BuildFailure
 
 decode_line = msgspec.json.Decoder(AnyLine).decode
 

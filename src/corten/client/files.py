@@ -238,6 +238,42 @@ def _set_attributes(parent: int, name: str, member: tarfile.TarInfo, keep_owner:
     os.utime(name, (member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
 
 
+def receive_file(pieces: Iterator[bytes], path: str) -> None:
+    """Writes a file that has its name only when it is complete."""
+    partial = f"{path}.partial-{os.getpid()}"
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+        os.rename(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+    finally:
+        os.close(fd)
+
+
+def take_file(temporary: str, path: str) -> str:
+    """Gives a temporary file its name, with the mode that a new file has; the temporary name stays."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    partial = f"{path}.partial-{os.getpid()}"
+    os.link(temporary, partial)
+    os.rename(partial, path)
+    return path
+
+
+def unpack_file(archive: str, directory: str) -> str:
+    """Unpacks a tar file into a directory, which is made."""
+    os.makedirs(directory, exist_ok=True)
+    with open(archive, "rb") as file:
+        unpack(iter(lambda: file.read(PIECE), b""), directory, lambda name: name)
+    return directory
+
+
 def one_file(name: str, content: bytes, mode: int) -> bytes:
     """A tar with one file, which belongs to root."""
     info = tarfile.TarInfo(name)

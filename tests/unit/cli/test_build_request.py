@@ -198,8 +198,8 @@ def test_an_engine_elsewhere_is_sent_the_directory(tmp_path: Path, monkeypatch: 
         assert "./file" in tar.getnames()
     made, _ = _choose("c", "Dockerfile.out", local=False)
     assert made.dockerfile_text == b"FROM scratch\n" and made.dockerfile == "Dockerfile.out"
-    with pytest.raises(Unsupported, match="only with an engine on this host"):
-        build_request.check_place(request("-o", str(tmp_path / "out")), local=False)
+    with pytest.raises(Unsupported, match="need an engine on this host"):
+        build_request.check_place(request("--build-context", f"x={tmp_path}"), local=False)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
 
-from corten.api.build import BuildAnswer, BuildFailure, BuildRequest, BuildResult, CredentialQuery, ShellOffer
+from corten.api.build import (
+    BuildAnswer,
+    BuildFailure,
+    BuildRequest,
+    BuildResult,
+    CredentialQuery,
+    FileOffer,
+    ShellOffer,
+)
 from corten.client import credentials
 from corten.client.async_transport import AsyncResponse, AsyncTransport
 from corten.client.build_options import encode
 from corten.client.build_results import AnyLine, BuildFailed, BuildReport, decode_line
-from corten.errors import Unavailable
+from corten.client.files import take_file, unpack_file
+from corten.errors import InvalidArgument, Unavailable
 
 
 async def run_build(
@@ -34,6 +46,8 @@ async def run_build(
                 raise BuildFailed(event)
             if isinstance(event, CredentialQuery):
                 await _tell_credential(transport, event)
+            elif isinstance(event, FileOffer):
+                await _receive(transport, event)
             elif not isinstance(event, ShellOffer | BuildAnswer) and report is not None:
                 report(event)
     finally:
@@ -54,6 +68,21 @@ async def _lines(answer: AsyncResponse) -> AsyncIterator[AnyLine]:
         for line in lines:
             if line:
                 yield decode_line(line)
+
+
+async def _receive(transport: AsyncTransport, offer: FileOffer) -> None:
+    """Writes what an output has for the client."""
+    if offer.destination == "-":
+        raise InvalidArgument("the destination - is for the command line: give a path")
+    answer = await transport.request("GET", f"/corten/build/{offer.id}/files/{offer.index}")
+    with tempfile.NamedTemporaryFile(prefix=".corten-", dir=os.path.dirname(offer.destination)) as file:
+        async for piece in answer.stream():
+            file.write(piece)
+        file.flush()
+        if offer.unpack:
+            await transport.aside(functools.partial(unpack_file, file.name), offer.destination)
+        else:
+            await transport.aside(functools.partial(take_file, file.name), offer.destination)
 
 
 async def _tell_credential(transport: AsyncTransport, query: CredentialQuery) -> None:

@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 
-from corten.api.build import BuildAnswer, BuildFailure, BuildRequest, BuildResult, CredentialQuery, ShellOffer
+from corten.api.build import (
+    BuildAnswer,
+    BuildFailure,
+    BuildRequest,
+    BuildResult,
+    CredentialQuery,
+    FileOffer,
+    ShellOffer,
+)
 from corten.client import credentials
 from corten.client.build_options import encode
 from corten.client.build_results import AnyLine, BuildFailed, BuildReport, decode_line
+from corten.client.files import take_file, unpack_file
 from corten.client.transport import Response, Transport
-from corten.errors import Unavailable
+from corten.errors import InvalidArgument, Unavailable
 
 
 def run_build(
@@ -35,6 +47,8 @@ def run_build(
                 raise BuildFailed(event)
             if isinstance(event, CredentialQuery):
                 _tell_credential(transport, event)
+            elif isinstance(event, FileOffer):
+                _receive(transport, event)
             elif not isinstance(event, ShellOffer | BuildAnswer) and report is not None:
                 report(event)
     finally:
@@ -55,6 +69,21 @@ def _lines(answer: Response) -> Iterator[AnyLine]:
         for line in lines:
             if line:
                 yield decode_line(line)
+
+
+def _receive(transport: Transport, offer: FileOffer) -> None:
+    """Writes what an output has for the client."""
+    if offer.destination == "-":
+        raise InvalidArgument("the destination - is for the command line: give a path")
+    answer = transport.request("GET", f"/corten/build/{offer.id}/files/{offer.index}")
+    with tempfile.NamedTemporaryFile(prefix=".corten-", dir=os.path.dirname(offer.destination)) as file:
+        for piece in answer.stream():
+            file.write(piece)
+        file.flush()
+        if offer.unpack:
+            transport.aside(functools.partial(unpack_file, file.name), offer.destination)
+        else:
+            transport.aside(functools.partial(take_file, file.name), offer.destination)
 
 
 def _tell_credential(transport: Transport, query: CredentialQuery) -> None:
