@@ -1,6 +1,7 @@
 """Directory trees as tars: walked by descriptors, in byte order of the names, without following a link.
 
-An overlay's whiteouts and opaque directories become the `.wh.` names of the image format; holes stay holes.
+An overlay's whiteouts and opaque directories become the `.wh.` names of the image format; holes stay holes,
+unless the same tree is to give the same bytes on every file system: each has its own idea of what a hole is.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class TreePacker:
     """Writes directory trees to a TarWriter. `whiteouts` turns overlay's marks into the image format's;
-    with `device` (an st_dev), directories of other file systems are not entered."""
+    with `device` (an st_dev), directories of other file systems are not entered. Without `holes` they are
+    written as zeros."""
 
-    def __init__(self, writer: TarWriter, *, whiteouts: bool = False, device: int | None = None) -> None:
+    def __init__(
+        self, writer: TarWriter, *, whiteouts: bool = False, device: int | None = None, holes: bool = True
+    ) -> None:
         self._writer = writer
         self._whiteouts = whiteouts
         self._device = device
+        self._holes = holes
         self._links: dict[tuple[int, int], bytes] = {}
 
     def contents(self, fd: int, prefix: bytes) -> None:
@@ -118,7 +123,8 @@ class TreePacker:
             status = os.fstat(fd)
             entry.xattrs = _xattrs(fd)
             size = entry.size = entry.real_size = status.st_size
-            if status.st_blocks * 512 < size and (regions := _regions(fd, size)) is not None:
+            sparse = self._holes and status.st_blocks * 512 < size
+            if sparse and (regions := _regions(fd, size)) is not None:
                 self._sparse(fd, entry, regions)
                 return
             self._writer.add(entry)
@@ -164,12 +170,12 @@ def pack_directory(root: str, write: Write) -> None:
         os.close(fd)
 
 
-def pack_upper(upper: str, write: Write) -> None:
+def pack_upper(upper: str, write: Write, *, holes: bool = True) -> None:
     """The layer tar of an overlay's upper directory."""
     fd = os.open(upper, _DIRECTORY_FLAGS)
     try:
         writer = TarWriter(write)
-        TreePacker(writer, whiteouts=True).contents(fd, b"")
+        TreePacker(writer, whiteouts=True, holes=holes).contents(fd, b"")
         writer.finish()
     finally:
         os.close(fd)
