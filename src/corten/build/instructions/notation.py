@@ -68,7 +68,9 @@ def parse_duration(text: str) -> int:
         if match is None:
             raise ValueError(f"invalid duration {text!r}")
         whole = (match[1] or "").lstrip("0")
-        fraction = (match[2] or match[3] or "")[:18]
+        fraction = (match[2] or match[3] or "")[:19]
+        if int(fraction[:18] or "0") > _MAX_INT64 // 10:
+            fraction = fraction[:18]
         unit = _UNITS[match[4]]
         total += int(whole[:20] or "0") * unit
         if fraction:
