@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +20,6 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HEX = re.compile(r"[0-9a-f]+")
 
 _encode = msgspec.json.Encoder().encode
-_USUAL = (ContainerConfig(), HostConfig())
 _decode_definition = msgspec.json.Decoder(Definition).decode
 _decode_state = msgspec.json.Decoder(StateRecord).decode
 
@@ -178,10 +178,21 @@ class Catalog:
 def _encode_definition(definition: Definition) -> bytes:
     """Only what differs from the defaults: a row of a few hundred bytes stays on one page of the database."""
     parts = {name: getattr(definition, name) for name in definition.__struct_fields__}
-    for name, usual in zip(("config", "host_config"), _USUAL, strict=True):
+    for name, (values, usual, keys) in _USUAL.items():
         parts[name] = {
             key: value
-            for field, key in zip(usual.__struct_fields__, usual.__struct_encode_fields__, strict=True)
-            if (value := getattr(parts[name], field)) != getattr(usual, field)
+            for value, default, key in zip(values(parts[name]), usual, keys, strict=True)
+            if value is not default and value != default
         }
     return _encode(parts)
+
+
+_Values = Callable[[object], tuple[object, ...]]
+
+
+def _usual(default: msgspec.Struct) -> tuple[_Values, tuple[object, ...], tuple[str, ...]]:
+    values = attrgetter(*default.__struct_fields__)
+    return values, values(default), default.__struct_encode_fields__
+
+
+_USUAL = {"config": _usual(ContainerConfig()), "host_config": _usual(HostConfig())}

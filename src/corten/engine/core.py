@@ -10,6 +10,7 @@ from corten.engine.catalog import Catalog
 from corten.engine.events import EventBus
 from corten.engine.paths import Paths
 from corten.engine.record import Container
+from corten.engine.spare_directory import SpareDirectory
 from corten.engine.trash import Trash
 from corten.image.store import ImageStore
 from corten.launch.client import Launcher
@@ -34,6 +35,7 @@ class Core:
     images: ImageStore
     volumes: VolumeStore
     network: NetworkController
+    spare_directory: SpareDirectory
     trash: Trash
     run_trash: Trash
     layout: Layout

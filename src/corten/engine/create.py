@@ -37,6 +37,7 @@ class Creation:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._spare = core.spare_directory
 
     async def create(self, request: ContainerCreate, name: str | None, stdio: StdioFds | None) -> Created:
         """See `ContainerService.create`."""
@@ -103,12 +104,14 @@ class Creation:
         directory = core.paths.container(container.id)
         made: list[str] = []
         try:
-            directory.mkdir(mode=0o710)
-            (directory / "upper").mkdir(mode=0o755)
-            (directory / "work").mkdir(mode=0o711)
-            with core.images.taking(image.id), transaction(core.connection):
-                self._make_volumes(container, resolved, made)
-                core.catalog.add(container)
+            self._spare.become(directory)
+            with core.images.taking(image.id):
+                if resolved.mounts:
+                    with transaction(core.connection):
+                        self._make_volumes(container, resolved, made)
+                        core.catalog.add(container)
+                else:
+                    core.catalog.add(container)
             if resolved.mounts:
                 await self._fill(container.definition.mounts, image)
         except BaseException as error:

@@ -28,6 +28,7 @@ from corten.engine.paths import Paths
 from corten.engine.recovery import Recovery
 from corten.engine.removal import Removal
 from corten.engine.snapshots import open_snapshotter
+from corten.engine.spare_directory import SpareDirectory
 from corten.engine.store import open_database
 from corten.engine.system import SystemService
 from corten.engine.trash import Trash
@@ -90,6 +91,7 @@ class Engine:
                 await recovery.run()
                 engine.images.removed()
                 await engine.builds.recover()
+                core.spare_directory.fill()
                 recovery.begin_restarts()
                 engine.disk_budget.begin()
             except BaseException:
@@ -129,6 +131,7 @@ class Engine:
         self.execs.close()
         await core.network.close(idle=not running)
         await core.launcher.close()
+        core.spare_directory.close()
         await core.trash.close()
         await core.run_trash.close()
         core.images.close()
@@ -195,6 +198,7 @@ def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> C
         images=images,
         volumes=VolumeStore(connection, paths.volumes, paths.trash),
         network=NetworkController(connection, paths.run, rootless=is_rootless),
+        spare_directory=SpareDirectory(paths.spare_directory),
         trash=Trash(paths.trash),
         run_trash=Trash(paths.run_trash),
         layout=detect(),

@@ -20,7 +20,7 @@ from corten.launch.client import LaunchRequest, Monitor
 from corten.network.files import host_mark, hostname_file, hosts_file, resolv_conf
 from corten.network.model import EndpointSettings
 from corten.network.ports import bindings_of, publish_all
-from corten.runtime.cgroup.compile import compile_cgroup
+from corten.runtime.cgroup.compile import compile_cgroup, usual_directories
 from corten.runtime.plan import Overlay, Plan, compile_plan
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Launching:
             log_max_size=size,
             log_max_file=files,
             attachments=tuple(client.attachment for client in container.pending),
+            cgroup=() if core.rootless else usual_directories(core.cgroup_path(container), core.layout),
         )
         container.stdio = None
         fds = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else ()

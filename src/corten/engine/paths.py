@@ -10,6 +10,7 @@
       containers/<id>/                  upper/ work/ config.json log hosts hostname resolv.conf
       volumes/<name>/_data
       build/                            the build cache
+      spare/                            the next container's upper/ and work/
       trash/                            what is being deleted in the background
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
@@ -84,6 +85,10 @@ class Paths:
     @property
     def containers(self) -> Path:
         return self.root / "containers"
+
+    @property
+    def spare_directory(self) -> Path:
+        return self.root / "spare"
 
     @property
     def mount_points(self) -> Path:

@@ -65,6 +65,7 @@ class ImageStore:
         self.transfers = LayerTransfers(content)
         self.variants = BlobVariants(self._tables, content)
         self.uses = Uses(self._tables)
+        self._resolved: dict[str, tuple[int, Image]] = {}
 
     @property
     def registrar(self) -> Registrar:
@@ -82,7 +83,14 @@ class ImageStore:
     def resolve(self, name: str) -> Image:
         """The image that a reference, a full ID, an ID prefix or `name@digest` means. NotFound ("No such
         image: x"), InvalidArgument, Conflict for an ambiguous prefix."""
-        return self._registrar.image(naming.find(self._registrar, name))
+        found = self._resolved.get(name)
+        changes = self._tables.changes
+        if found is None or found[0] != changes:
+            if len(self._resolved) > 256:
+                self._resolved.clear()
+            found = (changes, self._registrar.image(naming.find(self._registrar, name)))
+            self._resolved[name] = found
+        return found[1]
 
     def of_container(self, image_id: str) -> Image:
         """An image by its full ID, even when it was removed by force while a container still uses it."""

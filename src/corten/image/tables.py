@@ -113,6 +113,11 @@ class Tables:
         self._lock = threading.RLock()
         self._connection.executescript(_SCHEMA)
 
+    @property
+    def changes(self) -> int:
+        """Grows whenever a row changes: who has not seen it grow may use what was read before."""
+        return self._connection.total_changes
+
     def close(self) -> None:
         """Closes the connection that was opened here."""
         with self._lock:

@@ -105,5 +105,6 @@ SETTINGS = (
     "attachments",  # of (handle, flags, detach_keys), whose sockets are the last fds
     "files",  # (path, content) of what the process's mounts need
     "bound",  # it ends with the engine's connection, and its mounts with it
+    "cgroup",  # directories that the plan will most likely need: made while it is waited for
     "joins",  # into a running container: it has its namespaces already
 )

@@ -124,6 +124,7 @@ def _play(directory: str) -> None:
         clients,
         (),
         False,
+        (),
         False,
     )
     plan = ({"clone_flags": 0, "cgroup": None, "joins": False}, (), (), ())

@@ -83,8 +83,12 @@ class Starter:
             os.close(self._lock)
             self._make_stdio()
             self._write_files()
+            if self._ahead is not None:
+                self._ahead.make_cgroup(self._settings["cgroup"])
             plan = self._receive_plan()
             if plan is None:
+                if self._ahead is not None:
+                    self._ahead.discard_cgroup()
                 return
             self._hand_over(plan)
             spawned = self._executor.spawn(
@@ -98,6 +102,8 @@ class Starter:
                 ahead=self._ahead,
             )
         except Exception as error:
+            if self._ahead is not None:
+                self._ahead.discard_cgroup()
             failure = self._failed(error)
             if not self._is_held:  # else the monitor tells
                 self._tell(failure)

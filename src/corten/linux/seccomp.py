@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from corten.linux.syscall import NUMBER, failure, raw
+from corten.linux.syscall import MACHINE, NUMBER, failure, raw
 
 SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_TSYNC = 1
@@ -20,6 +20,9 @@ class SockFprog(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
+_X32_GETPID = 0x40000000 | 39
+
+_any = raw("any")
 _seccomp = raw("seccomp", ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(SockFprog))
 
 
@@ -30,3 +33,8 @@ def set_filter(program: bytes, flags: int = 0) -> None:
         != 0
     ):
         raise failure("seccomp", f"{len(program) // 8} instructions")
+
+
+def has_x32() -> bool:
+    """Whether this kernel takes the x32 calls of x86_64 (CONFIG_X86_X32_ABI); else they fail with ENOSYS."""
+    return MACHINE == "x86_64" and _any(_X32_GETPID) > 0

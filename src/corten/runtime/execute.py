@@ -157,7 +157,9 @@ def spawn(
     settings = plan.settings
     group = settings["cgroup"]
     if group is not None and not settings["joins"]:
-        cgroup.create(group)
+        cgroup.create(group, () if ahead is None else ahead.cgroup)
+    elif ahead is not None:
+        ahead.discard_cgroup()
     try:
         told = _Told(on_created, on_held) if start_fd is not None and on_held and not console else None
         hold = -1 if start_fd is None else start_fd

@@ -25,11 +25,12 @@ _NAMESPACES = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 class Ahead:
     """What is ready. `origin`: a process that is where this one was."""
 
-    __slots__ = ("_made", "_origin", "null", "shared")
+    __slots__ = ("_made", "_origin", "cgroup", "null", "shared")
 
     def __init__(self, origin: int) -> None:
         self._origin = origin
         self._made = 0
+        self.cgroup: list[str] = []
         self.null = -1
         self.shared: vfork.Shared | None = None
 
@@ -46,6 +47,24 @@ class Ahead:
             set_up(b"lo")
         except OSError:
             pass  # the clone makes them, or says why it cannot
+
+    def make_cgroup(self, directories: tuple[str, ...]) -> None:
+        """Make what can be made of a cgroup; the plan sees to what is there already, or cannot be."""
+        for directory in directories:
+            try:
+                os.mkdir(directory, 0o755)
+            except OSError:
+                continue
+            self.cgroup.append(directory)
+
+    def discard_cgroup(self) -> None:
+        """Remove the directories that no plan has taken."""
+        for directory in self.cgroup:
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
+        self.cgroup.clear()
 
     def take(self, plan: Plan) -> int:
         """The flags with which to clone: without the namespaces that are here already."""

@@ -5,6 +5,8 @@ https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md#linux-mount
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from corten.linux import mount as m
 from corten.oci.struct import Struct
 
@@ -137,6 +139,7 @@ class MountOptions(Struct, frozen=True, kw_only=True):
         return result if any(result) else None
 
 
+@lru_cache(512)
 def parse_options(options: tuple[str, ...]) -> MountOptions:
     """Sort `options`; what is not known is data of the file system's own."""
     flags = cleared = deep_set = deep_clear = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 
 from corten.errors import InvalidArgument
 from corten.linux import mount as m
@@ -34,6 +35,7 @@ _LINKS = (
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
+@lru_cache(1024)
 def relative(path: str, what: str) -> bytes:
     """An absolute path inside the container as bytes relative to its root."""
     if not path.startswith("/"):
@@ -221,7 +223,7 @@ def _own_cgroup() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def compile_devices(draft: Draft, spec: Spec) -> None:
     """Nodes and links of /dev; nothing where /dev itself is the host's (bound)."""
     for mount in spec.mounts or ():
-        if os.path.normpath(mount.destination) == "/dev" and parse_options(mount.options or ()).is_bind:
+        if relative_or_lenient(mount.destination) == b"dev" and parse_options(mount.options or ()).is_bind:
             return
     linux = spec.linux
     nodes: dict[bytes, tuple[int, int, int, int, bytes]] = {}
@@ -237,7 +239,7 @@ def compile_devices(draft: Draft, spec: Spec) -> None:
     for directory, items in by_directory.items():
         draft.add("make_devices", directory, tuple(items), draft.binds_devices)
     links = _LINKS + ((b"core", b"/proc/kcore"),) if os.path.exists("/proc/kcore") else _LINKS
-    if any(os.path.normpath(mount.destination) == "/dev/pts" for mount in spec.mounts or ()):
+    if any(relative_or_lenient(mount.destination) == b"dev/pts" for mount in spec.mounts or ()):
         links = (*links, (b"ptmx", b"pts/ptmx"))
     draft.add("make_links", b"dev", links)
 

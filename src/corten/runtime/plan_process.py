@@ -37,6 +37,7 @@ _SCHED_FLAGS = {
 }
 _IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
+_HAS_X32 = s.has_x32()
 _SECCOMP_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": s.SECCOMP_FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": s.SECCOMP_FILTER_FLAG_LOG,
@@ -203,7 +204,7 @@ def _filter(draft: Draft, spec: Spec) -> tuple[bytes, int]:
         flags |= _SECCOMP_FLAGS[flag]
     from corten.runtime.seccomp import compile_filter
 
-    return compile_filter(seccomp, cache=draft.seccomp_cache), flags
+    return compile_filter(seccomp, cache=draft.seccomp_cache, x32=_HAS_X32), flags
 
 
 def _compile_capabilities(draft: Draft, process: Process) -> None:

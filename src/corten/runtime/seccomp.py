@@ -17,7 +17,7 @@ from corten.linux.syscall import MACHINE
 from corten.oci.runtime_spec import Seccomp, Syscall, SyscallArg, encode
 from corten.runtime import seccomp_bpf as bpf
 
-_VERSION = b"1"  # of what this module makes of a profile: a program on disk is of this version
+_VERSION = b"2"  # of what this module makes of a profile: a program on disk is of this version
 _ACTIONS = {
     "SCMP_ACT_KILL": bpf.RET_KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": bpf.RET_KILL_THREAD,
@@ -59,35 +59,39 @@ else:  # without `hashlib`, which loads OpenSSL
         from _sha256 import sha256
 _memory: dict[bytes, bytes] = {}
 # The very objects that come again and again (they are frozen): not even the hash has to be worked out.
-_objects: dict[int, tuple[Seccomp, str, bytes]] = {}
+_objects: dict[int, tuple[Seccomp, tuple[str, bool], bytes]] = {}
 
 
-def compile_filter(seccomp: Seccomp, *, cache: str | None = None, machine: str | None = None) -> bytes:
+def compile_filter(
+    seccomp: Seccomp, *, cache: str | None = None, machine: str | None = None, x32: bool = True
+) -> bytes:
     """The BPF program (array of struct sock_filter) for `seccomp`, for this machine.
+
+    Without `x32`, the kernel knows no such calls, and a third of the program is not needed.
 
     Kept in memory and, where `cache` names a directory, on disk, by the hash of what it was made from.
     Raises InvalidArgument for what the specification does not know, Unsupported for an unknown machine.
     """
     machine = machine or MACHINE
-    if (found := _objects.get(id(seccomp))) and found[0] is seccomp and found[1] == machine:
+    if (found := _objects.get(id(seccomp))) and found[0] is seccomp and found[1] == (machine, x32):
         return found[2]
-    key = sha256(b"\0".join((_VERSION, machine.encode(), encode(seccomp)))).digest()
+    key = sha256(b"\0".join((_VERSION, machine.encode(), b"x32" * x32, encode(seccomp)))).digest()
     if key in _memory:
         if len(_objects) >= 64:
             _objects.clear()
-        _objects[id(seccomp)] = (seccomp, machine, _memory[key])
+        _objects[id(seccomp)] = (seccomp, (machine, x32), _memory[key])
         return _memory[key]
     path = f"{cache}/{key.hex()}.bpf" if cache else None
     program = _read(path) if path else b""
     if not program:
-        program = _compile(seccomp, machine)
+        program = _compile(seccomp, machine, x32=x32)
         if path:
             _store(path, program)
     _memory[key] = program
     return program
 
 
-def _compile(seccomp: Seccomp, machine: str) -> bytes:
+def _compile(seccomp: Seccomp, machine: str, *, x32: bool) -> bytes:
     if machine not in _RUNNABLE:
         raise Unsupported(f"no seccomp filters for {machine} yet: use --security-opt seccomp=unconfined")
     default = _action(seccomp.default_action, seccomp.default_errno_ret)
@@ -106,9 +110,11 @@ def _compile(seccomp: Seccomp, machine: str) -> bytes:
         cuts = _cuts(architecture, rules, default)
         if architecture == "x86_64":
             # x32 calls are x86_64's with a bit set: another table, or a foreign architecture.
-            x32 = bpf.Outcome(bpf.RET_KILL_PROCESS)
-            other: tuple[tuple[int, bpf.Outcome], ...] = ((syscall_table.X32_SYSCALL_BIT, x32),)
-            if "x32" in wanted:
+            outcome = bpf.Outcome(bpf.RET_KILL_PROCESS)
+            if "x32" in wanted and not x32:
+                outcome = bpf.Outcome(bpf.RET_ERRNO | errno.ENOSYS)
+            other: tuple[tuple[int, bpf.Outcome], ...] = ((syscall_table.X32_SYSCALL_BIT, outcome),)
+            if "x32" in wanted and x32:
                 other = tuple(cut for cut in _cuts("x32", rules, default) if cut[0] >= other[0][0])
             below = (cut for cut in cuts if cut[0] < syscall_table.X32_SYSCALL_BIT)
             cuts = (*below, *other)

@@ -75,7 +75,7 @@ def assemble(tables: tuple[Table, ...]) -> bytes:
     """The whole program. A call of an architecture without a table kills the process."""
     code: list[Instruction] = [(_LD, 0, 0, _ARCH)]
     for table in tables:
-        body = [(_LD, 0, 0, _NUMBER), *_search(table.ranges)]
+        body = [(_LD, 0, 0, _NUMBER), *_table(table.ranges)]
         if len(body) <= _FAR:
             code += [(_JEQ, 0, len(body), table.arch), *body]
         else:
@@ -88,11 +88,65 @@ def assemble(tables: tuple[Table, ...]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _search(cuts: tuple[tuple[int, Outcome], ...]) -> list[Instruction]:
+def _table(cuts: tuple[tuple[int, Outcome], ...]) -> list[Instruction]:
+    """The search; its plain returns stand at its end once each, where that is near enough to jump to.
+
+    The kernel's time to take a filter grows with its length, and every container pays it.
+    """
+    actions = {outcome.action: None for _first, outcome in cuts if not outcome.conditionals}
+    returns: list[Instruction] = [(_RET, 0, 0, action) for action in actions]
+    search = _search(cuts)
+    if len(cuts) == 1 or len(search) + len(returns) > _FAR:
+        return _search_alone(cuts)
+    code: list[Instruction] = []
+    at = {action: len(search) + number for number, action in enumerate(actions)}
+    for position, step in enumerate(search):
+        if isinstance(step, _Branch):
+            above, below = (
+                target if isinstance(target, int) else at[target.action] - position - 1
+                for target in (step.above, step.below)
+            )
+            code.append((_JGE, above, below, step.first))
+        else:
+            code.append(step)
+    return [*code, *returns]
+
+
+class _Branch:
+    """Skip `above` instructions when the number is not below `first`, else `below`; or go to that return."""
+
+    __slots__ = ("above", "below", "first")
+
+    def __init__(self, first: int, above: int | Outcome, below: int | Outcome) -> None:
+        self.first, self.above, self.below = first, above, below
+
+
+def _search(cuts: tuple[tuple[int, Outcome], ...]) -> list[Instruction | _Branch]:
+    """A balanced tree whose branches lead to returns that stand elsewhere."""
+    if len(cuts) == 1:
+        return [*_outcome(cuts[0][1])]
+    middle = len(cuts) // 2
+    first, below, above = cuts[middle][0], cuts[:middle], cuts[middle:]
+    below_code = [] if _is_plain(below) else _search(below)
+    above_code = [] if _is_plain(above) else _search(above)
+    branch = _Branch(
+        first,
+        above[0][1] if _is_plain(above) else len(below_code),
+        below[0][1] if _is_plain(below) else 0,
+    )
+    return [branch, *below_code, *above_code]
+
+
+def _is_plain(cuts: tuple[tuple[int, Outcome], ...]) -> bool:
+    return len(cuts) == 1 and not cuts[0][1].conditionals
+
+
+def _search_alone(cuts: tuple[tuple[int, Outcome], ...]) -> list[Instruction]:
+    """The same with a return at each end, of any size."""
     if len(cuts) == 1:
         return _outcome(cuts[0][1])
     middle = len(cuts) // 2
-    below, above = _search(cuts[:middle]), _search(cuts[middle:])
+    below, above = _search_alone(cuts[:middle]), _search_alone(cuts[middle:])
     if len(below) <= _FAR:
         return [(_JGE, len(below), 0, cuts[middle][0]), *below, *above]
     return [(_JGE, 0, 1, cuts[middle][0]), (_JA, 0, 0, len(below)), *below, *above]

@@ -56,6 +56,16 @@ def test_a_call_newer_than_the_profile_does_not_exist(docker):
     assert oracle.run(docker, 0x40000000 + 900, X86_64) == ENOSYS
 
 
+def test_where_the_kernel_has_no_x32_its_calls_do_not_exist(docker):
+    profile = default_profile(DEFAULT_CAPABILITIES, machine="x86_64")
+    program = compile_filter(profile, machine="x86_64", x32=False)
+    assert len(program) < len(docker)
+    for number in (0, 165, 900):
+        assert oracle.run(program, 0x40000000 + number, X86_64) == ENOSYS
+    for name, number in syscall_table.numbers("x86_64").items():
+        assert oracle.run(program, number, X86_64) == oracle.run(docker, number, X86_64), name
+
+
 def test_other_architectures_of_the_machine_have_their_own_numbers(docker):
     assert answer(docker, "read", arch="i386") == ALLOW
     assert answer(docker, "mount", arch="i386") == EPERM

@@ -23,6 +23,7 @@ from corten.linux.signals import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 # (path of the file, values: one write() each, how to verify, what to expect)
@@ -71,16 +72,21 @@ _TIMEOUT = 5.0
 _CREATE_TRIES = 5
 
 
-def create(plan: CgroupPlan) -> None:
-    """Make the cgroup in every hierarchy, write its limits, read them back.
+def create(plan: CgroupPlan, ahead: Sequence[str] = ()) -> None:
+    """Make the cgroup in every hierarchy, write its limits, read them back. `ahead`: directories that the
+    caller has just made; those that the plan does not name are removed.
 
     Raises LimitError naming the file, what was asked and what is there; Conflict when the cgroup exists and
     is in use. Nothing that this call made is left behind by a failure.
     """
-    made: list[str] = []
+    made = list(ahead)
     try:
+        for directory in ahead:
+            if directory not in plan[DIRECTORIES]:
+                os.rmdir(directory)
         for directory, mountpoint in zip(plan[DIRECTORIES], plan[MOUNTPOINTS], strict=True):
-            _make(directory, mountpoint, made)
+            if directory not in ahead:
+                _make(directory, mountpoint, made)
         why = enable(plan) if plan[CONTROLLERS] else ""
         for alternatives in plan[WRITES]:
             apply_write(alternatives, why)

@@ -63,6 +63,11 @@ def compile_cgroup(
     )
 
 
+def usual_directories(name_or_path: str, layout: Layout) -> tuple[str, ...]:
+    """The directories that `compile_cgroup` names where no limit asks for more."""
+    return tuple(h.directory(name_or_path) for h in layout.hierarchies if _wanted(h))
+
+
 def limit_writes(writes: Writes, resources: Resources) -> None:
     """Add what `resources` asks for, all but devices, in the order in which it must be written."""
     if resources.memory is not None:

@@ -5,6 +5,8 @@ From that come v1's `devices.allow` and `devices.deny`, and v2's eBPF program.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from corten.errors import InvalidArgument
 from corten.oci.runtime_spec import DeviceCgroup
 from corten.oci.struct import Struct
@@ -29,6 +31,11 @@ class DevicePolicy(Struct, frozen=True):
 
 def reduce_rules(rules: Iterable[DeviceCgroup]) -> DevicePolicy:
     """Go through `rules` in order, as the kernel's v1 controller would; at first nothing is allowed."""
+    return _reduce(tuple(rules))
+
+
+@lru_cache(64)
+def _reduce(rules: tuple[DeviceCgroup, ...]) -> DevicePolicy:
     allow = False
     exceptions: dict[Key, set[str]] = {}
     for rule in rules:
