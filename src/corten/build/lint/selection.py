@@ -33,6 +33,10 @@ class Selection(msgspec.Struct, frozen=True):
         return Selection(self.skip | other.skip, self.experimental | other.experimental, self.fail)
 
 
+SILENT = Selection(skip=frozenset({_ALL}))
+"""Nothing is checked."""
+
+
 def parse_selection(text: str) -> Selection:
     """The value of `# check=`, or of BUILDKIT_DOCKERFILE_CHECK. InvalidArgument."""
     skip: frozenset[str] = frozenset()

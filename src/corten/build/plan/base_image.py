@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from corten.build.graph import ImageSource
 from corten.build.instructions.suggestion import suggestion
@@ -31,6 +30,9 @@ from corten.oci.reference import Reference
 _LATEST_EPOCH = 253_402_300_799
 """31 December 9999: no time of a file is later."""
 
+_AT_ONCE = 32
+"""So many images are looked up at the same time."""
+
 _WELL_KNOWN = ("alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora")
 
 
@@ -51,14 +53,21 @@ async def resolve_bases(
             pending.append(state)
         else:
             _reference(state)
-    await _all([_resolve(planning, images, state) for state in pending])
+    await _resolve_all(planning, images, pending)
     for state in pending:
         _check_platform(planning, state)
 
 
-async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
-    """Runs all at the same time; the error of the first that has one, and nothing left behind."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+async def _resolve_all(planning: Planning, images: ImageResolver, states: list[StageState]) -> None:
+    """All at the same time, but not too many; raises the error of the first that has one, and leaves nothing
+    behind."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def resolve(state: StageState) -> None:
+        async with places:
+            await _resolve(planning, images, state)
+
+    tasks = [asyncio.ensure_future(resolve(state)) for state in states]
     try:
         for task in tasks:
             await task

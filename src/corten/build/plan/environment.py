@@ -44,6 +44,11 @@ class Environment(Mapping[str, str]):
         self._entries.update(other._entries)
         self._tuple = None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether `entries` is there already: until the next change all share it."""
+        return self._tuple is not None
+
     def entries(self) -> tuple[str, ...]:
         """`name=value` of each."""
         if self._tuple is None:

@@ -10,7 +10,7 @@ from corten.build.instructions.suggestion import suggestion
 from corten.build.instructions.types import Dockerfile
 from corten.build.lint.ignored_sources import IgnoredSources
 from corten.build.lint.linter import Linter
-from corten.build.lint.selection import Selection
+from corten.build.lint.selection import SILENT
 from corten.build.parser.quotation import quoted
 from corten.build.parser.source_error import DockerfileError
 from corten.build.parser.words import WordLexer
@@ -38,8 +38,6 @@ from corten.oci.platform import Platform
 
 _LARGE = 1 << 16
 """Files of so many bytes are worked on in a thread, so that others need not wait."""
-
-_SILENT = Selection(skip=frozenset({"all"}))
 
 Warn = Callable[[Warning], None]
 
@@ -89,12 +87,13 @@ class Planner:
         self._build = build_platform(options.build_platform)
 
     async def plan(self) -> BuildPlan:
-        dockerfile = await self._work(lambda: read_dockerfile(self._data, self._linter))
+        """All platforms."""
+        dockerfile = await self._read()
         platforms: list[Platform | None] = [docker_form(platform) for platform in self._options.platforms]
         planned: list[PlannedImage] = []
         for platform in platforms or [None]:
-            linter = Linter(_SILENT) if planned else self._linter
-            planning, target = await self.plan_platform(dockerfile, platform, linter)
+            linter = Linter(SILENT) if planned else self._linter
+            planning, target = await self._plan_platform(dockerfile, platform, linter)
             planned.append(finish_image(planning, target))
             _fail_on_warnings(linter)
         return BuildPlan(
@@ -103,10 +102,18 @@ class Planner:
             stages=tuple(stage.name for stage in dockerfile.stages),
         )
 
+    async def outline(self) -> tuple[Planning, StageState]:
+        """The stages as they are planned for the first platform, and the one that is built."""
+        platform = docker_form(self._options.platforms[0]) if self._options.platforms else None
+        return await self._plan_platform(await self._read(), platform, self._linter)
+
+    async def _read(self) -> Dockerfile:
+        return await self._work(lambda: read_dockerfile(self._data, self._linter))
+
     async def _work(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.to_thread(work) if len(self._data) >= _LARGE else work()
 
-    async def plan_platform(
+    async def _plan_platform(
         self, dockerfile: Dockerfile, platform: Platform | None, linter: Linter
     ) -> tuple[Planning, StageState]:
         """All stages that the target needs, planned for one platform; None: for that of the host."""

@@ -20,7 +20,8 @@ _PIPES = "/dev/pipes/"
 
 def plan_run(planning: Planning, state: StageState, instruction: Run, command: Command) -> None:
     """One layer with what the process changes."""
-    planning.charge_variables(instruction.lines, len(state.environment) + len(state.build_args))
+    if not state.environment.is_written:
+        planning.charge_variables(instruction.lines, len(state.environment))
     script = _Script(state, instruction)
     mounts = MountPlan(planning, state, instruction, command)
     if not script.arguments and not planning.options.all_stages:

@@ -22,6 +22,7 @@ class StageTable:
     def __init__(self, aliases: Mapping[str, str] = {}) -> None:
         self.states: list[StageState] = []
         self._by_name: dict[str, StageState] = {}
+        self._others: dict[str, StageState] = {}
         self._aliases = {name.lower(): stage for name, stage in aliases.items()}
 
     def add(self, state: StageState) -> None:
@@ -62,8 +63,11 @@ class StageTable:
         return self.find(name) or self._outside(node, name)
 
     def _outside(self, node: Node, name: str) -> StageState:
-        state = StageState(node, name)
-        self.add(state)
+        """One for each name, from the first instruction that has it."""
+        state = self._others.get(name)
+        if state is None:
+            state = self._others[name] = StageState(node, name)
+            self.add(state)
         return state
 
     def target(self, name: str) -> StageState:
