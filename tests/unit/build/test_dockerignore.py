@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corten.build.dockerignore import ROOT, IgnoreMatcher, clean_path, read_dockerignore
@@ -151,6 +151,7 @@ _LINE = st.tuples(st.sampled_from(["", "!"]), _PATTERN).map("".join)
 _LINES = st.lists(_LINE.filter(lambda line: clean_path(line) != "!"), max_size=5)
 
 
+@settings(deadline=None)
 @given(_PATTERN, _PATH)
 def test_one_pattern(pattern: str, path: str) -> None:
     """The automaton, the expression and the reference agree."""
@@ -161,6 +162,7 @@ def test_one_pattern(pattern: str, path: str) -> None:
         assert Automaton(compiled.tokens).matches(path) == expected
 
 
+@settings(deadline=None)
 @given(_LINES, _PATH.filter(lambda path: not path.startswith(".")))
 def test_several_patterns(lines: list[str], path: str) -> None:
     matcher = IgnoreMatcher(lines)

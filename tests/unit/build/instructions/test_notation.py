@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corten.build.instructions.csv_fields import csv_fields
@@ -114,6 +114,7 @@ def test_no_csv(text: str) -> None:
         csv_fields(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1))
 def test_csv_fields_that_are_all_quoted(fields: list[str]) -> None:
     text = ",".join('"' + field.replace('"', '""') + '"' for field in fields)

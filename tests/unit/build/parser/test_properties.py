@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corten.build.instructions.parse import parse_dockerfile
@@ -39,6 +39,7 @@ _FRAGMENTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_FRAGMENTS).map(b"".join) | st.binary())
 def test_only_its_own_error(data: bytes) -> None:
     try:
@@ -55,6 +56,7 @@ def test_only_its_own_error(data: bytes) -> None:
         assert 1 <= node.start_line <= node.end_line
 
 
+@settings(deadline=None)
 @given(st.lists(_FRAGMENTS).map(b"".join))
 def test_every_character_stands_where_the_tree_says(data: bytes) -> None:
     try:
@@ -71,6 +73,7 @@ def test_every_character_stands_where_the_tree_says(data: bytes) -> None:
 _WORD = st.text("abc.$='\"", min_size=1, max_size=5).filter(lambda word: word.strip("'\"=.$"))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["RUN", "env", "COPY", "Arg", "LABEL", "EXPOSE"]),
     st.lists(_WORD, min_size=2, max_size=6),
@@ -92,6 +95,7 @@ def test_continuations_and_comments_change_nothing(
     assert (node.keyword, node.arguments, node.json) == (expected.keyword, expected.arguments, expected.json)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=10)), st.booleans()
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corten.build.parser.shell_pattern import ShellPattern
@@ -21,6 +21,7 @@ def _reversed(pattern: str) -> str:
     return "".join(re.findall(r"\\?.", pattern, re.DOTALL)[::-1])
 
 
+@settings(deadline=None)
 @given(_PATTERN, _VALUE)
 def test_trim(pattern: str, value: str) -> None:
     shell_pattern = ShellPattern(pattern)
@@ -33,6 +34,7 @@ def test_trim(pattern: str, value: str) -> None:
         )
 
 
+@settings(deadline=None)
 @given(_PATTERN, _VALUE)
 def test_replace(pattern: str, value: str) -> None:
     expected = re.sub(_expression(pattern, ".*"), "x$", value, count=1)

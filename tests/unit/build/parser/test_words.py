@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corten.build.parser.words import DEEPEST, LONGEST, WordError, WordLexer
@@ -136,6 +136,7 @@ def test_patterns_that_could_take_forever() -> None:
     assert WordLexer().expand("${v/" + "a*" * 30 + "b/x}", long).text == long["v"]
 
 
+@settings(deadline=None)
 @given(st.text(), st.dictionaries(st.sampled_from("abc"), st.text(max_size=5)), st.sampled_from("\\`"))
 def test_only_its_own_error(word: str, variables: dict[str, str], escape: str) -> None:
     lexer = WordLexer(escape=escape)
@@ -173,6 +174,7 @@ _SYNTAX = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(_SYNTAX, st.dictionaries(st.sampled_from("ab"), st.text("ab x\n", max_size=5)), st.booleans())
 def test_only_its_own_error_in_what_looks_like_substitutions(
     word: str, variables: dict[str, str], keep_missing: bool
@@ -183,6 +185,7 @@ def test_only_its_own_error_in_what_looks_like_substitutions(
         pass
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_quotes_and_escapes_keep_everything(text: str) -> None:
     lexer = WordLexer()
