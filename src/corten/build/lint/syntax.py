@@ -16,6 +16,7 @@ from corten.build.lint.rules import (
     RESERVED_STAGE_NAME,
     STAGE_NAME_CASING,
 )
+from corten.build.parser.directives import check_in_comments
 from corten.build.parser.quotation import quoted
 from corten.build.parser.syntax_tree import Node
 
@@ -46,9 +47,8 @@ def check_node(linter: Linter, node: Node) -> None:
 def check_description(linter: Linter, node: Node, names: Sequence[str]) -> None:
     """The comment above a stage or an ARG (which defines `names`): it should begin with the name that it
     describes."""
-    if not node.comments or not names:
-        return
-    if node.comments[-1].partition(" ")[0] not in names:
+    comments = [comment for comment in node.comments if not check_in_comments((comment,))]
+    if comments and names and comments[-1].partition(" ")[0] not in names:
         example = names[0] if len(names) == 1 else "<arg_key>"
         linter.report(INVALID_DEFINITION_DESCRIPTION, node, node.name.upper(), example)
 

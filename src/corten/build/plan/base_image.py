@@ -20,7 +20,7 @@ from corten.build.plan.named_contexts import (
     load_context,
 )
 from corten.build.plan.planning import Planning
-from corten.build.plan.platforms import docker_form
+from corten.build.plan.platforms import image_platform
 from corten.build.plan.stage_state import StageState
 from corten.errors import CortenError, InvalidArgument
 from corten.oci.image_config import ImageConfig, parse_time
@@ -137,7 +137,7 @@ def _check_platform(planning: Planning, state: StageState) -> None:
         and vertex is not None
         and not vertex.name.startswith("[context ")
     ):
-        actual = docker_form(image.config.platform)
+        actual = image_platform(image.config.platform)
         report_base_platform(planning.linter, state.node, state.base_name, platform, actual)
 
 

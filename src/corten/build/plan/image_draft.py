@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 
+import msgspec
+
 from corten.build.graph import Vertex
+from corten.build.parser.white_space import replace_invalid
 from corten.build.plan.environment import ConfigEnvironment
 from corten.build.plan.platforms import DEFAULT_PATH
 from corten.oci.image_config import (
@@ -100,7 +104,7 @@ class ImageDraft:
             created=created,
             author=self.author,
         )
-        return config, tuple([vertex for _, vertex in steps])
+        return _as_utf8(config), tuple([vertex for _, vertex in steps])
 
     def _run_config(self) -> ImageRunConfig:
         return ImageRunConfig(
@@ -119,6 +123,16 @@ class ImageDraft:
             args_escaped=self.args_escaped,
             stop_timeout=self.stop_timeout,
         )
+
+
+def _as_utf8(config: ImageConfig) -> ImageConfig:
+    """What is not UTF-8 in a Dockerfile cannot be in JSON either: it becomes U+FFFD."""
+    try:
+        msgspec.json.encode(config)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(config), ensure_ascii=False)
+        return msgspec.json.decode(replace_invalid(text), type=ImageConfig)
+    return config
 
 
 def empty_image(platform: Platform) -> ImageConfig:

@@ -32,7 +32,7 @@ from corten.build.plan.copying import plan_copy
 from corten.build.plan.image_draft import time_text
 from corten.build.plan.model import ImageResolver, PlannedImage
 from corten.build.plan.planning import Planning
-from corten.build.plan.platforms import DEFAULT_PATH, docker_form
+from corten.build.plan.platforms import DEFAULT_PATH, image_platform
 from corten.build.plan.running import plan_run
 from corten.build.plan.stage_state import Command, StageState
 from corten.build.plan.stages import check_cycles, reachable
@@ -136,7 +136,7 @@ def finish_image(planning: Planning, target: StageState) -> PlannedImage:
     """The image that the target is."""
     draft = target.draft
     draft.labels.update(planning.options.labels)
-    platform = docker_form(draft.platform) if draft.platform.os else planning.target
+    platform = image_platform(draft.platform) if draft.platform.os else planning.target
     if not planning.is_implicit:
         platform = planning.target
     draft.platform = platform

@@ -20,6 +20,14 @@ def docker_form(platform: Platform) -> Platform:
     return platform
 
 
+def image_platform(said: Platform) -> Platform:
+    """What an image says of itself, which may be anything."""
+    try:
+        return docker_form(said)
+    except InvalidArgument:
+        return said
+
+
 def parse_platform(text: str) -> Platform:
     """`linux/arm64` and the like. InvalidArgument."""
     return docker_form(Platform.parse(text))

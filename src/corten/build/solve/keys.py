@@ -12,6 +12,7 @@ what is copied, how it was selected (its names are part of its content's digest)
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,7 +38,12 @@ NOTHING = "scratch"
 
 def digest_of(*parts: Any) -> str:
     """`sha256:…` of values that JSON can tell apart."""
-    return "sha256:" + hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    try:
+        data = msgspec.json.encode(parts)
+    except UnicodeEncodeError:
+        # Bytes of a command, or of a pattern, that are no UTF-8 are lone surrogates (PEP 383).
+        data = json.dumps(msgspec.to_builtins(parts)).encode()
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def vertex_ids(target: Vertex) -> dict[Vertex, str]:
