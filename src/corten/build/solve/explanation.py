@@ -189,9 +189,13 @@ class Explanation:
         now = int(time.time())
         with self._database.transaction():
             for vertex, item in changed:
+                try:
+                    encoded = msgspec.msgpack.encode(item)
+                except UnicodeEncodeError:
+                    continue  # a command with bytes that are no text
                 self._database.all(
                     "INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?)",
-                    (self._scope, *self._places[vertex], msgspec.msgpack.encode(item), now),
+                    (self._scope, *self._places[vertex], encoded, now),
                 )
                 for _name, digest in item.contents:
                     if digest in self._seen:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from corten.build.solve.protocols import Images, Secrets, Sources
+from corten.build.solve.protocols import Images, MountFiller, Secrets, Sources
+from corten.build.solve.records import RecordLookup, Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +14,8 @@ class BuildInputs:
     """`allowed`: entitlements (`security.insecure`, `network.host`, `device`). `jobs`: how many operations
     run at the same time; 0: as many as make sense here. `scope` is what the same build is recognised by the
     next time (its context and Dockerfile), for `explain`: each miss says why. `keep_failed`: the state before
-    a RUN that failed is kept, for `Solver.debug`."""
+    a RUN that failed is kept, for `Solver.debug`. `lookup` adds what was imported of other caches; `filler`
+    has their cache mounts."""
 
     sources: Sources
     images: Images
@@ -22,3 +25,5 @@ class BuildInputs:
     scope: str = ""
     explain: bool = False
     keep_failed: bool = False
+    lookup: Callable[[Records], RecordLookup] | None = None
+    filler: MountFiller | None = None

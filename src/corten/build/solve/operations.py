@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from corten.build.context.model import DigestSelection, Selection, SourceTree, Stop
 from corten.build.files.model import LayerWriter, NothingWritten, WrittenLayer
 from corten.build.graph import Copy, FileOperation, Vertex
+from corten.build.solve.ending import settled
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import Draft, Drafted, ExecRequest, Executor, Log
 from corten.build.solve.records import Record, Records
@@ -168,14 +169,14 @@ class Operations:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             cancelled.set()
-            await _settled(future)
+            await settled(future)
             raise
 
     async def discard(self, draft: Draft) -> None:
         """Throws a draft away, whatever happens meanwhile."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(FileNotFoundError):
-            await _settled(loop.run_in_executor(None, self.layers.discard, draft))
+            await settled(loop.run_in_executor(None, self.layers.discard, draft))
 
     def _done(self, vertex: Vertex, keys: VertexKeys) -> Outcome | None:
         record = None if vertex.ignore_cache else self.records.find(keys.key)
@@ -198,7 +199,7 @@ class Operations:
             portable=keys.portable,
             partial=keys.partial,
             result=result,
-            name=vertex.name or _UNNAMED,
+            name=(vertex.name or _UNNAMED).encode("utf-8", "backslashreplace").decode(),
             again=vertex.ignore_cache,
         )
 
@@ -208,20 +209,6 @@ class _Stopped(CortenError):
 
     def __init__(self) -> None:
         super().__init__("the build was cancelled")
-
-
-async def _settled(future: asyncio.Future[Any]) -> None:
-    """Waits for the end, also when the caller is cancelled (again)."""
-    cancelled = False
-    while not future.done():
-        try:
-            await asyncio.wait({future})
-        except asyncio.CancelledError:
-            cancelled = True
-    if not future.cancelled():
-        future.exception()
-    if cancelled:
-        raise asyncio.CancelledError
 
 
 def _drafted(written: WrittenLayer) -> Drafted:

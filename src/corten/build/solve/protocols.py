@@ -78,11 +78,21 @@ class Secrets(Protocol):
         ...
 
 
+class MountFiller(Protocol):
+    """Cache mounts that other machines have exported, for one build: `build/cache_transfer`."""
+
+    async def fill(self, id: str, directory: int) -> bool:
+        """Called when a cache mount is about to be used that is new here and empty: `directory` is a
+        descriptor of it. False when nothing was imported. After a failure it may hold a part."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
     """One RUN. `root`: what it changes; `binds`: the file systems of bind mounts, and what cache mounts begin
     as, by their position in `operation.mounts`. All are mountable, and pinned. `name` is for messages,
-    `epoch` as of the vertex. `allowed`: entitlements (`security.insecure`, `network.host`, `device`)."""
+    `epoch` as of the vertex. `allowed`: entitlements (`security.insecure`, `network.host`, `device`).
+    `filler`: what cache mounts that are new may begin as."""
 
     operation: Exec
     name: str
@@ -91,6 +101,7 @@ class ExecRequest:
     epoch: int | None
     secrets: Secrets
     allowed: frozenset[str] = frozenset()
+    filler: MountFiller | None = None
 
 
 Resize = Callable[[int, int], Awaitable[None]]

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.keys import digest_of
@@ -33,6 +34,22 @@ class Record:
     result: Result | None
     name: str
     kind: str
+
+
+class RecordLookup(Protocol):
+    """What one build looks in: the records, perhaps with what it has imported beside them."""
+
+    def find(self, key: str) -> Record | None: ...
+
+    def intact(self, record: Record) -> bool: ...
+
+    def may_match(self, partial: str) -> bool: ...
+
+    def content(self, key: str) -> str | None: ...
+
+    def note_content(self, key: str, digest: str) -> None: ...
+
+    def used(self, keys: Iterable[str]) -> None: ...
 
 
 class Records:

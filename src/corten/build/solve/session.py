@@ -38,7 +38,7 @@ from corten.build.solve.inputs import BuildInputs
 from corten.build.solve.materials import Materials, mounted_part
 from corten.build.solve.operations import FailedStep, Operations, Outcome, VertexKeys
 from corten.build.solve.protocols import ExecRequest, Log
-from corten.build.solve.records import Record
+from corten.build.solve.records import Record, RecordLookup
 from corten.build.solve.reporting import Reporter
 from corten.build.solve.result import SCRATCH, BuiltLayer, Result, Results, Solved
 from corten.errors import CortenError, NoSpace, StartError
@@ -67,7 +67,8 @@ class Session:
         self, operations: Operations, inputs: BuildInputs, reporter: Reporter, explanation: Explanation
     ) -> None:
         self._operations = operations
-        self._records = operations.records
+        own = operations.records
+        self._records: RecordLookup = inputs.lookup(own) if inputs.lookup is not None else own
         self._layers = operations.layers
         self._inputs = inputs
         self._reporter = reporter
@@ -434,6 +435,7 @@ class Session:
                 vertex.epoch,
                 self._inputs.secrets,
                 self._inputs.allowed,
+                self._inputs.filler,
             )
 
     @contextlib.contextmanager

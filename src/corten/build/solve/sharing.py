@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from corten.build.solve.ending import settled
 from corten.build.solve.log_limit import LimitedLog
 from corten.build.solve.protocols import Log
 
@@ -69,11 +71,8 @@ class SharedWork(Generic[T]):
         self._forget(key, run)
         if not run.task.done():
             run.task.cancel()
-        while not run.task.done():
-            try:
-                await asyncio.wait({run.task})
-            except asyncio.CancelledError:
-                continue  # whoever hurries us waits for the end as well: nothing may be left running
+        with contextlib.suppress(asyncio.CancelledError):  # the caller is at its end anyhow
+            await settled(run.task)
         if not run.task.cancelled() and run.task.exception() is None:
             run.release(run.task.result())
 

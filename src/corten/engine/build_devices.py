@@ -1,0 +1,99 @@
+"""Devices by CDI name (`RUN --device=vendor.com/class=name`): what the host's CDI specifications say of them.
+
+https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md. Of the edits, device nodes,
+mounts and variables are made; hooks are programs of the host, and are refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corten.errors import InvalidArgument, NotFound, Unsupported
+from corten.oci.runtime_spec import Mount
+
+DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
+"""The later ones come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEdits:
+    """`nodes` are (path on the host, path inside, rights); `environment` are `NAME=value`."""
+
+    nodes: tuple[tuple[str, str, str], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
+def find_devices(
+    wanted: Iterable[tuple[str, bool]], directories: Sequence[Path] = DIRECTORIES
+) -> tuple[DeviceEdits, list[str]]:
+    """What the devices `wanted` (name, required) need, and the names of those that are not there and need
+    not be. NotFound, Unsupported, InvalidArgument."""
+    nodes: list[tuple[str, str, str]] = []
+    mounts: list[Mount] = []
+    environment: list[str] = []
+    missing: list[str] = []
+    for name, required in wanted:
+        edits = _edits_of(name, directories)
+        if edits is None:
+            if required:
+                raise NotFound(
+                    f"there is no device {name} here: no specification in "
+                    f"{' or '.join(map(str, directories))} names it"
+                )
+            missing.append(name)
+            continue
+        for edit in edits:
+            if edit.get("hooks"):
+                raise Unsupported(f"device {name} needs hooks, which builds do not run")
+            for node in edit.get("deviceNodes") or ():
+                inside = str(node.get("path", ""))
+                nodes.append(
+                    (str(node.get("hostPath") or inside), inside, str(node.get("permissions") or "rwm"))
+                )
+            for mount in edit.get("mounts") or ():
+                options = tuple(mount.get("options") or ("ro", "nosuid", "nodev", "rbind"))
+                source, destination = str(mount.get("hostPath", "")), str(mount.get("containerPath", ""))
+                mounts.append(Mount(destination=destination, type="bind", source=source, options=options))
+            environment += [str(item) for item in edit.get("env") or ()]
+    return DeviceEdits(tuple(dict.fromkeys(nodes)), tuple(mounts), tuple(environment)), missing
+
+
+def _edits_of(name: str, directories: Sequence[Path]) -> list[dict[str, Any]] | None:
+    """`vendor.com/class=name`, or `vendor.com/class` for its only (or first) device."""
+    kind, _, device = name.partition("=")
+    for path in _specifications(directories):
+        spec = _read(path)
+        if spec.get("kind") != kind:
+            continue
+        for item in spec.get("devices") or ():
+            if not device or item.get("name") == device:
+                return [spec.get("containerEdits") or {}, item.get("containerEdits") or {}]
+    return None
+
+
+def _specifications(directories: Sequence[Path]) -> Iterable[Path]:
+    for directory in reversed(directories):
+        if directory.is_dir():
+            yield from sorted(
+                path for path in directory.iterdir() if path.suffix in (".json", ".yaml", ".yml")
+            )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+        if path.suffix == ".json":
+            found = json.loads(text)
+        else:
+            found = importlib.import_module("yaml").safe_load(text)
+    except ImportError:
+        raise Unsupported(f"{path} is YAML, which takes the package PyYAML to read") from None
+    except Exception as error:  # yaml has errors of its own
+        raise InvalidArgument(f"cannot read the device specification {path}: {error}") from error
+    return found if isinstance(found, dict) else {}
