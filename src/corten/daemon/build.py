@@ -120,6 +120,8 @@ async def _send_events(call: Call, events: AsyncIterator[object]) -> web.StreamR
     try:
         async for event in events:
             await response.write(encoder.encode(event) + b"\n")
+    except CortenError as error:
+        await response.write(encoder.encode(BuildFailure(message=error.message)) + b"\n")
     finally:
         await events.aclose()  # type: ignore[attr-defined]
     await response.write_eof()
@@ -154,6 +156,14 @@ async def shell(call: Call) -> web.StreamResponse:
     with suppress(CortenError):  # there is nobody left to tell: the connection is the shell's
         await stand.open(fd, call.number("h") or 0, call.number("w") or 0)
     return Hijacked()
+
+
+@routes.post("/corten/build/{id}/shell/resize")
+async def resize(call: Call) -> web.StreamResponse:
+    """The terminal has another size."""
+    stand = call.engine.builds.find(call["id"]).shell
+    await stand.resize(call.required_number("h"), call.required_number("w"))
+    return call.empty(200)
 
 
 @routes.delete("/corten/build/{id}/shell")

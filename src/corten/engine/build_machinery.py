@@ -10,10 +10,12 @@ from corten.build.context.selection_digest import digest_selection
 from corten.build.context.stat_cache import StatCaches
 from corten.build.export.layer_tars import LayerTars
 from corten.build.files.writer import FileLayerWriter
+from corten.build.solve.cache_mounts import CacheMounts
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.solver import Solver
 from corten.engine.build_events import BuildEvents
+from corten.engine.build_executor import BuildExecutor
 from corten.engine.build_sources import BuildSources
 from corten.engine.core import Core
 from corten.engine.results import Filters
@@ -39,8 +41,10 @@ class Machinery:
         database = await asyncio.to_thread(CacheDatabase, place / "cache.db")
         snapshotter = open_snapshotter(place / "layers")
         layers = LayerStore(database, core.images.registrar, snapshotter)
-        executor = build_executor(core)
+        mounts = CacheMounts(place / "cache-mounts", database)
+        executor = BuildExecutor(core, layers, mounts)
         solver = Solver(database, layers, executor, FileLayerWriter(snapshotter), digest_selection)
+        await asyncio.to_thread(mounts.recover)
         await solver.recover()
         return cls(core, solver, LayerTars(core.images.content, layers), StatCaches(place / "contexts"))
 
@@ -67,15 +71,3 @@ class Machinery:
     async def close(self) -> None:
         """Nothing may be running."""
         await self.solver.close()
-
-
-def build_executor(core: Core) -> object:
-    from corten.errors import Unsupported
-
-    class NoExecutor:
-        async def run(self, *a: object) -> object:
-            raise Unsupported("RUN is not there yet")
-
-        async def recover(self) -> None: ...
-
-    return NoExecutor()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
@@ -42,6 +43,8 @@ from corten.engine.build_steps import planned_steps
 from corten.engine.core import Core
 from corten.errors import CortenError, NotFound, Unavailable
 from corten.oci.reference import Reference
+
+_log = logging.getLogger("corten.engine")
 
 
 class RequestSecrets:
@@ -124,6 +127,9 @@ class Build:
             if not self._canceled:
                 raise
             return BuildFailure(message="the build was canceled")
+        except Exception as error:
+            _log.exception("build %s failed", self._request.id)
+            return BuildFailure(message=f"internal error while building: {type(error).__name__}: {error}")
 
     async def _work(self) -> BuildResult | BuildAnswer:
         request, store = self._request, self._core.images

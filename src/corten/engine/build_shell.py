@@ -9,7 +9,7 @@ from collections.abc import Callable
 from corten.api.build import ShellOffer
 from corten.build.graph import Exec
 from corten.build.solve.failure import BuildFailed
-from corten.build.solve.protocols import Terminal
+from corten.build.solve.protocols import Resize, Terminal
 from corten.build.solve.solver import Solver
 from corten.errors import Conflict, NotFound
 
@@ -26,6 +26,7 @@ class ShellStand:
         self._solver: Solver | None = None
         self._over = asyncio.Event()
         self._opened = False
+        self._resize: Resize | None = None
 
     async def offer(self, failed: BuildFailed, solver: Solver) -> None:
         """Tells the client, and returns when its shell has ended, or it wants none."""
@@ -44,11 +45,21 @@ class ShellStand:
             if self._opened:
                 raise Conflict("the build has a shell already")
             self._opened = True
-            terminal = Terminal(fd, fd, fd, tty=True, rows=rows, columns=columns)
+            terminal = Terminal(fd, rows=rows, columns=columns, started=self._started)
             return await self._solver.debug(self._failed, _shell_of(self._failed), terminal)
         finally:
+            self._resize = None
             os.close(fd)
             self._over.set()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """The client's terminal has another size. NotFound when no shell runs."""
+        if self._resize is None:
+            raise NotFound("no shell of the build runs")
+        await self._resize(rows, columns)
+
+    def _started(self, resize: Resize) -> None:
+        self._resize = resize
 
     def check(self) -> None:
         """NotFound, Conflict: what `open` would raise."""

@@ -37,11 +37,11 @@ class BuildService:
         `upload` is the archive of a ContextUpload. `classic`: Docker's classic builder is asked. Closing the
         iterator cancels the build, and waits until nothing of it is left.
         """
-        from corten.engine.build_run import Build
-
         if request.id in self._running:
             raise Conflict(f"a build with the id {request.id} is running")
         machinery = await self._open()
+        from corten.engine.build_run import Build
+
         build = Build(self._core, machinery, request, upload, classic=classic)
         self._running[request.id] = build
         task = asyncio.create_task(build.run())
