@@ -50,7 +50,10 @@ def describe_failure(
 
 def _class_of(error: CortenError) -> str:
     """The nearest class of the tree that everybody knows."""
-    return next(cls.__name__ for cls in type(error).__mro__ if getattr(errors, cls.__name__, None) is cls)
+    for cls in type(error).__mro__:
+        if getattr(errors, cls.__name__, None) is cls:
+            return cls.__name__
+    return CortenError.__name__
 
 
 def _named(error: DockerfileError, definition: Definition | None) -> str:
