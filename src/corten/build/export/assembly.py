@@ -143,7 +143,7 @@ class Assembly:
         oci: bool,
     ) -> AssembledImage:
         chain = await self._blobs.described(self._results.result(planned.target).layers, status)
-        layers = [layer for layer in chain if not _is_empty(layer)]
+        layers = [layer for layer in chain if not is_empty(layer)]
         blobs = await self._blobs.compressed(layers, format.compression, status, oci=oci)
         config = _document(encode_config(self._config(planned, chain)), config_type(oci=oci))
         manifest = Manifest(
@@ -168,7 +168,7 @@ class Assembly:
             if vertex is not None:
                 assert planned.target is not None
                 layer = self._results.layer(planned.target, vertex)
-                if layer is None or _is_empty(described[layer.id]):
+                if layer is None or is_empty(described[layer.id]):
                     entry = msgspec.structs.replace(entry, empty_layer=True)
             if entry.created is None and position >= base:
                 entry = msgspec.structs.replace(entry, created=now)
@@ -176,13 +176,13 @@ class Assembly:
         return msgspec.structs.replace(
             planned.config,
             created=planned.config.created or now,
-            rootfs=RootFS(diff_ids=tuple(layer.diff_id for layer in chain if not _is_empty(layer))),
+            rootfs=RootFS(diff_ids=tuple(layer.diff_id for layer in chain if not is_empty(layer))),
             history=tuple(history),
         )
 
 
-def _is_empty(layer: BuiltLayer) -> bool:
-    """Those of base images stay in their place."""
+def is_empty(layer: BuiltLayer) -> bool:
+    """Whether a layer is left out of an image: one that was made here without a file in it."""
     return layer.is_made_here and layer.diff_id == EMPTY_TAR
 
 
