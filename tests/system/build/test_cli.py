@@ -1,0 +1,370 @@
+"""corten build, as a person uses it: flags, outputs, messages, and what is left behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.build.conftest import write_context
+from tests.system.cli.conftest import Corten
+
+pytestmark = pytest.mark.root
+
+SIMPLE = 'FROM busybox\nCOPY a.txt /a.txt\nRUN cat /a.txt > /b.txt\nCMD ["cat", "/b.txt"]\n'
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    return write_context(tmp_path / "context", {"Dockerfile": SIMPLE, "a.txt": "hello\n"})
+
+
+def run(corten: Corten, image: str, *command: str) -> str:
+    return corten("run", "--rm", "--network", "none", image, *command).stdout
+
+
+def test_build_and_run(corten: Corten, context: Path) -> None:
+    done = corten("build", "-t", "simple:1", "-t", "simple:2", str(context))
+    assert done.stdout == ""
+    assert "[3/3] RUN cat /a.txt > /b.txt" in done.stderr
+    assert run(corten, "simple:1") == run(corten, "simple:2") == "hello\n"
+    again = corten("build", "--progress=plain", "-t", "simple:1", str(context)).stderr
+    for step in ("[2/3] COPY a.txt /a.txt", "[3/3] RUN cat /a.txt > /b.txt"):
+        assert f"{step}\n" in again
+    assert again.count("CACHED") >= 2 and "hello" not in again
+    (context / "a.txt").write_text("changed\n")
+    corten("build", "-t", "simple:1", str(context))
+    assert run(corten, "simple:1") == "changed\n" and run(corten, "simple:2") == "hello\n"
+
+
+def test_quiet_and_the_files_about_the_image(corten: Corten, context: Path, tmp_path: Path) -> None:
+    iidfile, metadata = tmp_path / "iid", tmp_path / "metadata.json"
+    iidfile.write_text("old")
+    done = corten("build", "-q", "--iidfile", str(iidfile), "--metadata-file", str(metadata), str(context))
+    assert done.stderr == ""
+    image = done.stdout.strip()
+    assert iidfile.read_text() == image == json.loads(metadata.read_text())["containerimage.config.digest"]
+    assert corten("image", "inspect", "--format", "{{.Id}}", image).stdout.strip() == image
+    corten("build", "-q", "--iidfile", str(iidfile), "-f", str(context / "nothing"), str(context), check=1)
+    assert not iidfile.exists()
+
+
+def test_build_arguments_labels_and_targets(corten: Corten, tmp_path: Path) -> None:
+    dockerfile = (
+        "FROM busybox AS base\nARG A=default\nARG B\nARG HTTP_PROXY\nRUN echo $A-$B > /args\n"
+        "FROM base AS other\nRUN false\nFROM base\nLABEL x=y\n"
+    )
+    context = write_context(tmp_path, {"Dockerfile": dockerfile})
+    corten.environment["B"] = "from-environment"
+    try:
+        corten(
+            "build", "-t", "args", "--build-arg", "A=1", "--build-arg", "B", "--label", "l=m", str(context)
+        )
+        corten("build", "-t", "base", "--target", "base", str(context))
+    finally:
+        del corten.environment["B"]
+    assert run(corten, "args", "cat", "/args") == "1-from-environment\n"
+    assert run(corten, "base", "cat", "/args") == "default-\n"
+    labels = json.loads(corten("image", "inspect", "--format", "{{json .Config.Labels}}", "args").stdout)
+    assert labels == {"l": "m", "x": "y"}
+    done = corten("build", "--target", "othre", str(context), check=1)
+    assert "other" in done.stderr.splitlines()[-1]
+
+
+def test_secrets_leave_no_trace(corten: Corten, tmp_path: Path) -> None:
+    dockerfile = (
+        "FROM busybox\n"
+        "RUN --mount=type=secret,id=token --mount=type=secret,id=pass,env=PASS"
+        " wc -c < /run/secrets/token > /length && echo ${#PASS} >> /length\n"
+    )
+    context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
+    (tmp_path / "token").write_text("s3cr3t-in-file")
+    corten.environment["PASS_VARIABLE"] = "s3cr3t-in-environment"
+    try:
+        done = corten(
+            *("build", "--progress=plain", "-t", "secret", "--secret", f"id=token,src={tmp_path / 'token'}"),
+            *("--secret", "id=pass,env=PASS_VARIABLE", str(context)),
+        )
+    finally:
+        del corten.environment["PASS_VARIABLE"]
+    assert run(corten, "secret", "cat", "/length").split() == ["14", "21"]
+    archive = subprocess.run(
+        [*("python3", "-m"), "corten", "save", "secret"],
+        env=corten.environment,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert b"s3cr3t" not in archive and "s3cr3t" not in done.stderr
+    for path in corten.paths.root.rglob("*"):
+        if path.is_file() and path.stat().st_size < 1 << 26:
+            assert b"s3cr3t" not in path.read_bytes(), path
+
+
+def test_outputs(corten: Corten, context: Path, tmp_path: Path) -> None:
+    out, archive = tmp_path / "out", tmp_path / "image.tar"
+    corten("build", "-o", str(out), "-o", f"type=oci,dest={archive}", str(context))
+    assert (out / "b.txt").read_text() == "hello\n"
+    with tarfile.open(archive) as tar:
+        assert "oci-layout" in tar.getnames()
+    done = subprocess.run(
+        ["python3", "-m", "corten", "build", "-o", "-", str(context)],
+        env=corten.environment,
+        capture_output=True,
+        check=True,
+    )
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        assert tar.extractfile("b.txt").read() == b"hello\n"  # type: ignore[union-attr]
+    failed = corten("build", "-o", "type=tar,dest=/nowhere/x.tar", str(context), check=125)
+    assert "there is no directory /nowhere" in failed.stderr
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"context", "out", "image.tar"}
+
+
+def test_contexts_from_stdin(corten: Corten, context: Path) -> None:
+    corten("build", "-t", "stdin:1", "-", input=b"FROM busybox\nRUN echo stdin > /x\n")
+    assert run(corten, "stdin:1", "cat", "/x") == "stdin\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.add(context, ".")
+    corten("build", "-t", "stdin:2", "-", input=buffer.getvalue())
+    assert run(corten, "stdin:2") == "hello\n"
+    corten("build", "-t", "stdin:3", "-f", "-", str(context), input=b"FROM busybox\nCOPY a.txt /other\n")
+    assert run(corten, "stdin:3", "cat", "/other") == "hello\n"
+
+
+def test_named_contexts(corten: Corten, tmp_path: Path) -> None:
+    write_context(tmp_path / "lib", {"data": "from lib\n", ".dockerignore": "ignored\n", "ignored": "no\n"})
+    dockerfile = "FROM base\nCOPY --from=lib . /lib/\n"
+    context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
+    corten(
+        *("build", "-t", "named", "--build-context", f"lib={tmp_path / 'lib'}"),
+        *("--build-context", "base=docker-image://busybox", str(context)),
+    )
+    assert run(corten, "named", "ls", "-A", "/lib").split() == [".dockerignore", "data"]
+
+
+def test_a_git_repository(corten: Corten, context: Path, tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", "-C", context, *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    url = f"file://{context}/.git"
+    done = corten("build", "-t", "git", f"{url}#main", check=None)
+    if done.returncode == 0:
+        assert run(corten, "git") == "hello\n"
+    else:
+        assert "file://" in done.stderr  # only what can be reached by others
+
+
+def test_check(corten: Corten, tmp_path: Path) -> None:
+    context = write_context(tmp_path, {"Dockerfile": "FROM busybox as one\nCMD echo hi\n"})
+    done = corten("build", "--check", str(context), check=1)
+    assert done.stdout.startswith("Check complete, 2 warnings have been found!\n")
+    assert "WARNING: FromAsCasing - https://" in done.stdout
+    assert "   2 | >>> CMD echo hi" in done.stdout
+    found = json.loads(corten("build", "--call", "check,format=json", str(context), check=1).stdout)
+    assert [item["ruleName"] for item in found["warnings"]] == ["FromAsCasing", "JSONArgsRecommended"]
+    built = corten("build", str(context))
+    assert "2 warnings found (use --check to see the lines):" in built.stderr
+    (context / "Dockerfile").write_text("FROM busybox\n")
+    assert corten("build", "--check", str(context)).stdout == "Check complete, no warnings found.\n"
+
+
+def test_explain(corten: Corten, context: Path) -> None:
+    corten("build", "--explain", "-t", "explained", str(context))
+    (context / "a.txt").write_text("another\n")
+    said = corten("build", "--progress=plain", "--explain", "-t", "explained", str(context)).stderr
+    lines = [line.partition(" cache ")[2] for line in said.splitlines() if " cache " in line]
+    assert any(line.startswith("miss: ") and "a.txt" in line for line in lines), said
+
+
+GOLDEN = {
+    "unknown instruction": (
+        "FROM busybox\nRUNN make\n",
+        """\
+Dockerfile:2
+--------------------
+   1 |     FROM busybox
+   2 | >>> RUNN make
+     |     ^^^^
+--------------------
+corten: Dockerfile, line 2: unknown instruction: RUNN (did you mean RUN?)
+""",
+    ),
+    "failing step": (
+        "FROM busybox\nRUN echo last words; \\\n    exit 3\nCMD true\n",
+        """\
+------
+ > [2/2] RUN echo last words;     exit 3:
+TIME last words
+------
+Dockerfile:2
+--------------------
+   1 |     FROM busybox
+   2 | >>> RUN echo last words; \\
+   3 | >>>     exit 3
+   4 |     CMD true
+--------------------
+corten: process "/bin/sh -c echo last words;     exit 3" did not complete successfully: exit code: 3
+""",
+    ),
+    "missing file": (
+        "FROM busybox\nCOPY nothing /\n",
+        """\
+------
+ > [2/2] COPY nothing /:
+------
+Dockerfile:2
+--------------------
+   1 |     FROM busybox
+   2 | >>> COPY nothing /
+--------------------
+corten: '/nothing' is not in the build context
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_failures_are_told_in_full(corten: Corten, tmp_path: Path, name: str) -> None:
+    dockerfile, expected = GOLDEN[name]
+    context = write_context(tmp_path, {"Dockerfile": dockerfile})
+    done = corten("build", "-q", str(context), check=1)
+    said = [
+        f"TIME {line.split(' ', 1)[1]}" if line[:1].isdigit() else line for line in done.stderr.splitlines()
+    ]
+    assert said == expected.splitlines()
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--secret", "id=a,src=/nowhere", "."), "secret 'a': cannot read /nowhere"),
+        (("--ssh", "default=/nowhere", "."), "cannot use /nowhere"),
+        (("/nowhere",), "the build context '/nowhere' is not a directory"),
+        (("-f", "nothing", "."), "nothing; --file names another"),
+        (("--network", "mynet", "."), "invalid network 'mynet'"),
+        (("-t", "Upper", "."), "must be lowercase"),
+        (("-o", "type=nonsense", "."), "unknown output type 'nonsense'"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    corten: Corten, context: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = corten("build", "-q", *(str(context) if word == "." else word for word in arguments), check=None)
+    assert done.returncode in (1, 125)
+    [line] = [line for line in done.stderr.splitlines() if not line.startswith("See ")]
+    assert line.startswith("corten: ") and message in line
+
+
+def test_a_missing_secret_and_a_forbidden_host_network(corten: Corten, tmp_path: Path) -> None:
+    context = write_context(
+        tmp_path, {"Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n"}
+    )
+    assert "token" in corten("build", "-q", str(context), check=1).stderr.splitlines()[-1]
+    (context / "Dockerfile").write_text("FROM busybox\nRUN --network=host true\n")
+    said = corten("build", "-q", str(context), check=1).stderr.splitlines()[-1]
+    assert "network.host" in said and "--allow" in said
+    corten("build", "-q", "--allow", "network.host", str(context))
+
+
+def _processes(marker: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker in (entry / "cmdline").read_text():
+                found.append(entry.name)
+        except OSError:
+            continue
+    return [pid for pid in found if int(pid) != os.getpid()]
+
+
+def _until(condition: object, seconds: float = 15.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+def test_an_interrupted_build_leaves_nothing(corten: Corten, tmp_path: Path, number: signal.Signals) -> None:
+    # No shell of the test's own has this in its command line.
+    seconds = str(1_000_000 + os.getpid())
+    context = write_context(tmp_path, {"Dockerfile": f"FROM busybox\nRUN touch /half; sleep {seconds}\n"})
+    process = corten.popen("build", "--progress=plain", str(context), stderr=subprocess.PIPE)
+    _until(lambda: _processes(f"sleep\0{seconds}"))
+    process.send_signal(number)
+    code = process.wait(20)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    if number == signal.SIGINT:
+        assert code == 1 and said.splitlines()[-1] == "corten: the build was canceled"
+        assert not _processes(f"sleep\0{seconds}")
+    _until(lambda: not _processes(f"sleep\0{seconds}"))
+    layers = corten.paths.build / "layers"
+    _until(lambda: not list((layers / ".staging").glob("*")))
+    assert corten("ps", "-aq").stdout == ""
+
+
+def test_two_builds_at_once(corten: Corten, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_context(tmp_path / name, {"Dockerfile": f"FROM busybox\nRUN sleep 0.3; echo {name} > /x\n"})
+    threads = [
+        threading.Thread(target=corten, args=("build", "-q", "-t", f"at-once:{name}", str(tmp_path / name)))
+        for name in ("one", "two")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run(corten, "at-once:one", "cat", "/x") + run(corten, "at-once:two", "cat", "/x") == "one\ntwo\n"
+
+
+def test_ssh(corten: Corten, tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    dockerfile = 'FROM busybox\nRUN --mount=type=ssh,required=true [ -S "$SSH_AUTH_SOCK" ] && echo $SSH_AUTH_SOCK > /x\n'
+    context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
+    assert "default" in corten("build", "-q", str(context), check=1).stderr.splitlines()[-1]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        corten("build", "-q", "--ssh", f"default={path}", "-t", "ssh", str(context))
+    assert run(corten, "ssh", "cat", "/x").startswith("/run/buildkit/ssh_agent.")
+    assert "run" not in run(corten, "ssh", "ls", "/").split()
+
+
+def test_the_cache_is_shown_and_pruned(corten: Corten, context: Path) -> None:
+    corten("build", "-q", str(context))
+    shown = corten("builder", "du").stdout.splitlines()
+    assert shown[0].split() == ["ID", "RECLAIMABLE", "SIZE", "LAST", "ACCESSED"]
+    assert shown[-1].startswith("Total:") and len(shown) > 3
+    described = corten("builder", "du", "--verbose").stdout
+    assert "RUN cat /a.txt > /b.txt" in described
+    summary = [line for line in corten("system", "df").stdout.splitlines() if line.startswith("Build Cache")]
+    assert int(summary[0].split()[2]) > 0
+    removed = corten("builder", "prune", "-a", "-f").stdout
+    assert "Deleted build cache objects:" in removed and "Total reclaimed space:" in removed
+    assert "RUN" not in corten("builder", "du", "--verbose").stdout
+    said = corten("build", "--progress=plain", str(context)).stderr
+    assert "hello" not in said and said.count("CACHED") <= 1
+
+
+def test_events_tell_of_builds(corten: Corten, context: Path) -> None:
+    began = str(int(time.time()) - 1)
+    corten("build", "-q", "-t", "told:1", str(context))
+    said = corten("events", "--since", began, "--until", str(int(time.time()) + 1), "--filter", "event=build")
+    assert "image build sha256:" in said.stdout and "name=told:1" in said.stdout
