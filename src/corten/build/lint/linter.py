@@ -6,6 +6,7 @@ from corten.build.lint.rules import Rule
 from corten.build.lint.selection import Selection, parse_selection
 from corten.build.parser.directives import check_in_comments
 from corten.build.parser.syntax_tree import Node
+from corten.build.parser.white_space import replace_invalid
 from corten.build.progress import Warning
 from corten.errors import InvalidArgument
 
@@ -29,7 +30,7 @@ class Linter:
         self.warnings.append(
             Warning(
                 rule=rule.name,
-                message=rule.message.format(*arguments),
+                message=replace_invalid(rule.message.format(*arguments)),
                 detail=rule.description,
                 url=rule.url,
                 lines=(line or node.start_line, line or node.end_line),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,10 +115,26 @@ def _operation(vertex: Vertex) -> list[Any]:
                 attributes["http.checksum"] = operation.checksum
             return [{"source": operation.url, "attrs": attributes}]
         case GitSource():
-            return [{"source": f"git://{operation.remote}", "attrs": {"ref": operation.ref}}]
+            return [_git(operation)]
         case ImageSource():
             return [{"source": f"docker-image://{operation.reference}"}]
     raise AssertionError(operation)
+
+
+def _git(source: GitSource) -> Any:
+    host, path = re.fullmatch(
+        r"(?:[a-z]+://)?(?:[^/@]*@)?([^/:]+(?::[0-9]+)?)[/:]?(.*)", source.remote
+    ).groups()
+    fragment = f"#{source.ref}" + (f":{source.subdir}" if source.subdir else "")
+    attributes = {"git.fullurl": source.remote}
+    if source.keep_git_dir:
+        attributes["git.keepgitdir"] = "true"
+    if source.checksum:
+        attributes["git.checksum"] = source.checksum
+    if not source.submodules:
+        attributes["git.skipsubmodules"] = "true"
+    where = f"git://{host}/{path.strip('/')}"
+    return {"source": where + (fragment if fragment != "#" else ""), "attrs": attributes}
 
 
 def _mkfile(name: str, data: bytes, mode: int) -> Any:
@@ -175,7 +192,7 @@ def _files(operation: FileOperation) -> list[Any]:
                 actions.append({"Mkdir": {"path": action.path, "mode": action.mode, **_owner(action.owner)}})
             case WriteFile():
                 before.append(_mkfile(action.name, action.data, 0o644))
-                form = {"src": f"/{action.name}", "dest": action.destination, "mode": _mode(action.mode)}
+                form = {"src": f"/{action.name}", "dest": action.destination, **_mode(action.mode)}
                 actions.append({"Copy": {**form, **_owner(action.owner)}})
     return [*before, {"file": actions}]
 
@@ -184,7 +201,7 @@ def _copy(action: Copy) -> Any:
     form: dict[str, Any] = {
         "src": action.source,
         "dest": action.destination,
-        "mode": _mode(action.mode),
+        **_mode(action.mode),
         **_owner(action.owner),
     }
     if action.unpack:
@@ -199,8 +216,10 @@ def _copy(action: Copy) -> Any:
     return form
 
 
-def _mode(mode: str) -> int | str:
-    return int(mode, 8) if mode.isdigit() else mode or -1
+def _mode(mode: str) -> Any:
+    if mode and not mode.isdigit():
+        return {"mode": -1, "modeStr": mode}
+    return {"mode": int(mode, 8) if mode else -1}
 
 
 def _owner(owner: Owner) -> Any:
@@ -245,6 +264,11 @@ def _normal(operation: Any) -> Any:
         }
     if "source" in operation and operation["source"].startswith("local://"):
         return {"source": operation["source"]}
+    if "source" in operation and operation["source"].startswith("git://"):
+        # What is left out says how to log in.
+        kept = ("git.fullurl", "git.keepgitdir", "git.checksum", "git.skipsubmodules")
+        attributes = operation.get("attrs") or {}
+        return {**operation, "attrs": {key: attributes[key] for key in kept if key in attributes}}
     return operation
 
 
