@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from corten.api.build import (
@@ -26,7 +26,6 @@ from corten.build.progress import (
     VertexStarted,
     VertexStatus,
 )
-from corten.build.solve.protocols import Status
 from corten.errors import CortenError
 
 BuildLine = (
@@ -104,20 +103,31 @@ class BuildEvents:
         return []
 
     @contextmanager
-    def step(self, name: str, *, cached: bool = False) -> Iterator[Status]:
+    def step(self, name: str, *, cached: bool = False) -> Iterator[OwnStep]:
         """A step that is no vertex of the graph, for as long as the context lasts."""
         vertex = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
         self.report(VertexStarted(vertex, name, time.time_ns()))
-
-        def status(identity: str, current: int, total: int, done: bool) -> None:
-            self.report(VertexStatus(vertex, identity, current, total, done))
-
         error = CANCELED
         try:
-            yield status
+            yield OwnStep(vertex, self.report)
             error = ""
         except CortenError as failure:
             error = failure.message
             raise
         finally:
             self.report(VertexFinished(vertex, time.time_ns(), cached and not error, error))
+
+
+class OwnStep:
+    """A step of the build's own; called as a `Status`."""
+
+    def __init__(self, vertex: str, report: Callable[[Event], None]) -> None:
+        self._vertex = vertex
+        self._report = report
+
+    def __call__(self, identity: str, current: int, total: int, done: bool) -> None:
+        self._report(VertexStatus(self._vertex, identity, current, total, done))
+
+    def note(self, text: str) -> None:
+        """A remark for the user."""
+        self._report(VertexLog(self._vertex, 2, f"{text}\n".encode(), time.time_ns()))

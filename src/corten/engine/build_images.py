@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from corten.build.cache_transfer.sources import LayoutSource as CacheLayout
 from corten.build.export.protocols import RegistryAccess
 from corten.build.graph import ImageSource, LayoutSource
 from corten.build.plan.model import ResolvedImage
@@ -219,10 +220,12 @@ class BuildImages:
 
     async def _origin(self, origin: str) -> BlobFetch:
         if origin.startswith("oci-layout:"):
-            path = self._layouts.get(origin.removeprefix("oci-layout:"))
+            # A named context of this build, or the absolute path of a directory with an exported cache.
+            name = origin.removeprefix("oci-layout:")
+            path = Path(name) if name.startswith("/") else self._layouts.get(name)
             if path is None:
-                raise NotFound(f"there is no build context {origin.removeprefix('oci-layout:')!r}")
-            return LayoutReader(DirectoryFiles(path), "", str(path)).blob
+                raise NotFound(f"there is no build context {name!r}")
+            return CacheLayout(path, "").blob
         reference = Reference.parse(origin)
         client = await self._registry(reference)
         return functools.partial(client.blob, reference.path)

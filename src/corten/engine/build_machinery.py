@@ -25,13 +25,16 @@ from corten.engine.snapshots import open_snapshotter
 class Machinery:
     """One per engine, on its event loop."""
 
-    def __init__(self, core: Core, solver: Solver, tars: LayerTars, caches: StatCaches) -> None:
+    def __init__(
+        self, core: Core, solver: Solver, tars: LayerTars, caches: StatCaches, mounts: CacheMounts
+    ) -> None:
         """Use `open`."""
         self._core = core
         self._caches = caches
         self.solver = solver
         self.layers = solver.layers
         self.tars = tars
+        self.mounts = mounts
 
     @classmethod
     async def open(cls, core: Core) -> Machinery:
@@ -46,7 +49,9 @@ class Machinery:
         solver = Solver(database, layers, executor, FileLayerWriter(snapshotter), digest_selection)
         await asyncio.to_thread(mounts.recover)
         await solver.recover()
-        return cls(core, solver, LayerTars(core.images.content, layers), StatCaches(place / "contexts"))
+        return cls(
+            core, solver, LayerTars(core.images.content, layers), StatCaches(place / "contexts"), mounts
+        )
 
     def sources(
         self, request: BuildRequest, upload: AsyncIterator[bytes] | None, events: BuildEvents

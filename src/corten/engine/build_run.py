@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from corten.api.build import (
@@ -16,6 +16,7 @@ from corten.api.build import (
     CredentialQuery,
     FileOffer,
 )
+from corten.build.cache_transfer.imported import ImportedCache
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.output import (
     ArchiveOutput,
@@ -30,6 +31,7 @@ from corten.build.solve.failure import BuildFailed
 from corten.build.solve.inputs import BuildInputs
 from corten.build.solve.result import Results
 from corten.engine.build_answers import answer
+from corten.engine.build_caches import BuildCaches
 from corten.engine.build_definition import Definition, read_definition
 from corten.engine.build_events import BuildEvents
 from corten.engine.build_failure import describe_failure
@@ -85,6 +87,7 @@ class Build:
         self._canceled = False
         self._credentials: dict[str, asyncio.Future[str]] = {}
         self._files: dict[int, _Offered] = {}
+        self._offers = 0
 
     # -- what the client does meanwhile
 
@@ -134,6 +137,7 @@ class Build:
     async def _work(self) -> BuildResult | BuildAnswer:
         request, store = self._request, self._core.images
         outputs = parse_outputs(request.outputs, request.tags, request.annotations)
+        caches = BuildCaches(request, self._machinery, store, self.events)
         async with AsyncExitStack() as stack:
             ask = None if self._classic else self._ask_credential
             registries = await stack.enter_async_context(
@@ -168,10 +172,14 @@ class Build:
             self.events.report(
                 await asyncio.to_thread(planned_steps, definition.data, plan, with_text=self._classic)
             )
-            results = stack.enter_context(await self._solve(plan, sources, images))
+            imported = await caches.load(plan, images, registries, lease)
+            results = stack.enter_context(await self._solve(plan, sources, images, imported))
             machinery = self._machinery
             exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
-            return await self._export(plan, results, outputs, exporter)
+            inline = await caches.inline(plan, results, exporter, registries, lease)
+            result = await self._export(plan, results, outputs, exporter, inline)
+            await self._hand_over(await caches.export(plan, results, exporter, registries, lease))
+            return result
 
     async def _define(self, root: int | None) -> Definition:
         """The Dockerfile and the .dockerignore."""
@@ -193,7 +201,9 @@ class Build:
         with self.events.step(f"[internal] load metadata for {reference}"):
             return await looking
 
-    async def _solve(self, plan: BuildPlan, sources: BuildSources, images: BuildImages) -> Results:
+    async def _solve(
+        self, plan: BuildPlan, sources: BuildSources, images: BuildImages, imported: ImportedCache
+    ) -> Results:
         request, solver = self._request, self._machinery.solver
         targets = [image.target for image in plan.images if image.target is not None]
         inputs = BuildInputs(
@@ -205,6 +215,8 @@ class Build:
             scope=f"{sources.name}\0{request.dockerfile}",
             explain=request.explain,
             keep_failed=request.debug_shell,
+            lookup=imported.over,
+            filler=imported.mounts,
         )
         try:
             return await solver.solve(targets, inputs, self.events.report)
@@ -217,12 +229,16 @@ class Build:
             raise
 
     async def _export(
-        self, plan: BuildPlan, results: Results, outputs: Sequence[Output], exporter: Exporter
+        self,
+        plan: BuildPlan,
+        results: Results,
+        outputs: Sequence[Output],
+        exporter: Exporter,
+        inline: Sequence[Mapping[str, str]],
     ) -> BuildResult:
         with self.events.step(_export_name(outputs)) as status:
-            exported = await exporter.export(plan.images, results, outputs, status)
-            for index, file in enumerate(exported.files):
-                await self._hand_over(index, file)
+            exported = await exporter.export(plan.images, results, outputs, status, cache=inline)
+            await self._hand_over(exported.files)
         names = [Reference.parse(name).familiar for name in exported.names]
         if exported.image_id:
             for name in names or [exported.image_id]:
@@ -231,15 +247,18 @@ class Build:
             image_id=exported.image_id, digest=exported.digest, names=names, metadata=exported.metadata
         )
 
-    async def _hand_over(self, index: int, file: ExportedFile) -> None:
-        """Waits until the client has read a file; Unavailable when it did not read all of it."""
-        offered = self._files[index] = _Offered(file.pieces)
-        self.events.report(FileOffer(self._request.id, index, file.destination, file.unpack))
-        try:
-            await offered.taken()
-        finally:
-            self._files.pop(index, None)
-            await offered.close()
+    async def _hand_over(self, files: Sequence[ExportedFile]) -> None:
+        """Waits until the client has read each file; Unavailable when it did not read all of one."""
+        for file in files:
+            self._offers += 1
+            index = self._offers
+            offered = self._files[index] = _Offered(file.pieces)
+            self.events.report(FileOffer(self._request.id, index, file.destination, file.unpack))
+            try:
+                await offered.taken()
+            finally:
+                self._files.pop(index, None)
+                await offered.close()
 
     async def _ask_credential(self, domain: str) -> str:
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()

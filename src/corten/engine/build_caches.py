@@ -1,0 +1,101 @@
+"""`--cache-from` and `--cache-to` of one build, as steps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from corten.api.build import BuildRequest
+from corten.build.cache_transfer.collection import Collection
+from corten.build.cache_transfer.exporter import CacheExporter
+from corten.build.cache_transfer.imported import ImportedCache
+from corten.build.cache_transfer.importer import CacheImporter
+from corten.build.cache_transfer.options import (
+    CacheExport,
+    CacheImport,
+    InlineCache,
+    LocalCache,
+    RegistryCache,
+    parse_exports,
+    parse_imports,
+)
+from corten.build.export.exporter import ExportedFile, Exporter
+from corten.build.export.protocols import RegistryAccess
+from corten.build.plan.model import BuildPlan
+from corten.build.solve.result import Results
+from corten.content import Lease
+from corten.engine.build_events import BuildEvents, OwnStep
+from corten.engine.build_images import BuildImages
+from corten.engine.build_machinery import Machinery
+from corten.image.store import ImageStore
+
+
+class BuildCaches:
+    """InvalidArgument, Unsupported for what the flags say."""
+
+    def __init__(
+        self, request: BuildRequest, machinery: Machinery, store: ImageStore, events: BuildEvents
+    ) -> None:
+        self._imports = parse_imports(request.cache_from)
+        self._exports = parse_exports(request.cache_to)
+        self._machinery = machinery
+        self._store = store
+        self._events = events
+        self._imported = ImportedCache()
+
+    async def load(
+        self, plan: BuildPlan, images: BuildImages, registry: RegistryAccess, lease: Lease
+    ) -> ImportedCache:
+        """What other caches know of this build. What cannot be used is told, and no failure."""
+        if self._imports:
+            names = ", ".join(_from(item) for item in self._imports)
+            with self._events.step(f"importing cache manifest from {names}") as step:
+                importer = CacheImporter(self._store, registry, lease, step.note)
+                targets = [image.target for image in plan.images if image.target is not None]
+                self._imported = await importer.load(self._imports, targets, images.layers)
+        return self._imported
+
+    async def inline(
+        self, plan: BuildPlan, results: Results, exporter: Exporter, registry: RegistryAccess, lease: Lease
+    ) -> Sequence[Mapping[str, str]]:
+        """The annotations with which the images bring their caches along."""
+        if not any(isinstance(item.place, InlineCache) for item in self._exports):
+            return ()
+        with self._events.step("preparing layers for inline cache") as step:
+            caches = self._exporter(exporter, registry, lease, step)
+            collection = self._collection(plan, results, exporter)
+            return await caches.inline(self._exports, collection, plan.images, step)
+
+    async def export(
+        self, plan: BuildPlan, results: Results, exporter: Exporter, registry: RegistryAccess, lease: Lease
+    ) -> list[ExportedFile]:
+        """To all other places; files are for the client to write."""
+        places = [item for item in self._exports if not isinstance(item.place, InlineCache)]
+        if not places:
+            return []
+        with self._events.step(f"exporting cache to {', '.join(map(_to, places))}") as step:
+            caches = self._exporter(exporter, registry, lease, step)
+            return await caches.export(places, self._collection(plan, results, exporter), step)
+
+    def _exporter(
+        self, exporter: Exporter, registry: RegistryAccess, lease: Lease, step: OwnStep
+    ) -> CacheExporter:
+        return CacheExporter(self._store, registry, lease, exporter.blobs, self._machinery.mounts, step.note)
+
+    def _collection(self, plan: BuildPlan, results: Results, exporter: Exporter) -> Collection:
+        records = self._imported.over(self._machinery.solver.records)
+        return Collection(plan.images, results, records, exporter.blobs)
+
+
+def _from(item: CacheImport) -> str:
+    return _place(item.place)
+
+
+def _to(item: CacheExport) -> str:
+    kind = "registry" if isinstance(item.place, RegistryCache) else "client directory"
+    return f"{kind} {_place(item.place)}"
+
+
+def _place(place: RegistryCache | LocalCache | InlineCache) -> str:
+    if isinstance(place, RegistryCache):
+        return place.reference.familiar
+    return place.directory if isinstance(place, LocalCache) else "the image"
