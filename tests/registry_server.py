@@ -57,6 +57,13 @@ class ServerProcess:
         }
         self.log = directory / f"registry-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._clients: list[Client] = []
+
+    def client(self, timeout: float = 60) -> Client:
+        """A connection that is closed with the server."""
+        client = Client(self.url, timeout)
+        self._clients.append(client)
+        return client
 
     @property
     def url(self) -> str:
@@ -122,6 +129,8 @@ class ServerProcess:
         )
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         if self.process is not None:
             self.kill()
 

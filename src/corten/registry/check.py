@@ -13,7 +13,7 @@ import msgspec
 
 from corten.errors import CortenError
 from corten.oci.digest import algorithm_of
-from corten.registry.blobs.store import BlobStore, Stored, upload_in, upload_location
+from corten.registry.blobs.store import BlobStore, Stored, is_lost, upload_in, upload_location
 from corten.registry.burying import bury
 from corten.registry.metadata.records import Doomed, StoredBlob
 from corten.registry.metadata.store import Metadata
@@ -68,12 +68,15 @@ class Checker:
         while rows := await self._metadata.stored_blobs(after, PAGE):
             for row in rows:
                 problem = await asyncio.to_thread(self._look_at, row)
-                if problem is not None and await self._is_still(row):
-                    yield Finding(problem, row.digest, row.size)
+                if problem is None or not await self._is_still(row):
+                    continue
+                if self._repair and not is_lost(row.location):
+                    await self._metadata.lose_blob(row)
+                yield Finding(problem, row.digest, row.size)
             after = rows[-1].digest
 
     def _look_at(self, row: StoredBlob) -> Problem | None:
-        size = self._blobs.size(row.location)
+        size = self._blobs.size(row.location) if not is_lost(row.location) else None
         if size is None:
             return Problem.MISSING
         if size != row.size:
@@ -88,9 +91,7 @@ class Checker:
 
     async def _is_still(self, row: StoredBlob) -> bool:
         """Whether the row is there after its bytes were looked at: it may have been collected meanwhile."""
-        return row.location in await self._metadata.known_locations([row.location]) and (
-            await self._metadata.has_blob(row.digest)
-        )
+        return row.location in await self._metadata.known_locations([row.location])
 
     async def _check_manifests(self) -> AsyncIterator[Finding]:
         after = ""

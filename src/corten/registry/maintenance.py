@@ -67,7 +67,8 @@ async def _check(config: Config, *, repair: bool, read_all: bool) -> int:
             done = " (deleted)" if finding.repaired else ""
             print(f"{finding.what}: {finding.problem.value}{done}")
             if finding.problem in (Problem.MISSING, Problem.SIZE, Problem.CONTENT):
-                print("    push an image that has it again, and the registry takes it anew")
+                again = "push an image that has it, and it is taken anew"
+                print(f"    {again}" if repair else f"    run this with --repair, then {again}")
         counts = await metadata.counts()
         print(
             f"{counts['repositories']} repositories, {counts['tags']} tags, {counts['manifests']} manifests,"

@@ -167,3 +167,11 @@ def test_ways_past_the_registry(store: BlobStore) -> None:
 
 def test_writable(store: BlobStore) -> None:
     store.check_writable()
+
+
+def test_what_does_not_count_takes_no_room(tmp_path: Path) -> None:
+    store = LocalBlobs(tmp_path)
+    appender = store.append("f" * 32, 0, "")
+    appender.write([b"x" * 100_000])
+    appender.close()
+    assert [entry.size for entry in store.list()] == [0]

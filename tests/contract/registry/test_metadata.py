@@ -360,3 +360,20 @@ async def test_pushes_and_collections_at_once(metadata: SqlMetadata) -> None:
     await settle(metadata)
     assert [row.digest for row in await metadata.stored_blobs("", 10)] == []
     assert not await metadata.has_repository("repository0")
+
+
+async def test_bytes_that_are_lost_are_taken_anew(metadata: SqlMetadata) -> None:
+    digest = await push_blob(metadata, "a", b"x")
+    manifest = manifest_of(b"x")
+    await metadata.put_manifest("a", manifest, [])
+    (row,) = await metadata.stored_blobs("", 10)
+    assert await metadata.lose_blob(row)
+    assert not await metadata.lose_blob(row)
+    assert [entry.location for entry in await metadata.due_doomed(10)] == [row.location]
+    assert not await metadata.has_blob(digest)
+    assert await metadata.mount_blob("b", digest, "a", HOUR) is None
+    assert len(await metadata.put_manifest("a", manifest, [])) == 1
+    await push_blob(metadata, "c", b"x", identity="c" * 32)
+    found = await metadata.blob("a", digest)
+    assert found is not None and found[0].location.endswith("c" * 32)
+    assert await metadata.put_manifest("a", manifest, []) == []

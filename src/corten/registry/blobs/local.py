@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -40,6 +41,7 @@ class _FileAppender:
                 raise NotFound("the upload's bytes are not in the registry's storage")
             os.ftruncate(self._fd, offset)
             os.lseek(self._fd, offset, os.SEEK_SET)
+            self._offset = offset
         except BaseException:
             os.close(self._fd)
             raise
@@ -62,12 +64,16 @@ class _FileAppender:
     def commit(self) -> str:
         try:
             os.fsync(self._fd)
+            self._offset = os.lseek(self._fd, 0, os.SEEK_CUR)
         except OSError as error:
             raise _failure(error, "store an upload") from error
         return ""
 
     def close(self) -> None:
         if self._fd >= 0:
+            # The room of what does not count is given back at once: the disk may be full because of it.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._offset)
             os.close(self._fd)
             self._fd = -1
 

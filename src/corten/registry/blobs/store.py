@@ -31,6 +31,17 @@ def location_of(digest: str, upload: str) -> str:
     return f"blobs/{algorithm_of(digest)}/{name[:2]}/{name}.{upload}"
 
 
+def lost(digest: str) -> str:
+    """The location of a blob whose bytes are gone: `check --repair` has found that, and a push will bring
+    them again."""
+    return f"lost/{digest}"
+
+
+def is_lost(location: str) -> bool:
+    """Whether `location` is one of `lost`."""
+    return location.startswith("lost/")
+
+
 def digest_in(location: str) -> str:
     """The digest that a location of `location_of` is below; "" for any other."""
     parts = location.split("/")

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from corten.errors import NotFound
 from corten.registry.access import Identity
+from corten.registry.blobs.store import is_lost
 from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.records import Blob
 from corten.registry.names import is_supported_digest, require_digest
@@ -89,7 +90,7 @@ async def _find(services: Services, route: Route) -> tuple[Blob, int]:
     found = None
     if is_supported_digest(route.reference):
         found = await services.metadata.blob(route.repository, route.reference)
-    if found is None:
+    if found is None or is_lost(found[0].location):
         raise _unknown(route)
     return found
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, delete, exists, select, update
 
+from corten.registry.blobs.store import is_lost, lost
 from corten.registry.metadata.pushing import insert_new, now, repository_id
-from corten.registry.metadata.records import Blob, Doomed, Upload
+from corten.registry.metadata.records import Blob, Doomed, StoredBlob, Upload
 from corten.registry.metadata.schema import (
     blobs,
     candidates,
@@ -106,8 +107,9 @@ def finish_upload(
     if key is None:
         return None
     known = _blob(connection, digest)
-    if known is None and not location:
-        return None  # it has gone meanwhile
+    has_bytes = known is not None and not is_lost(known.location)
+    if not has_bytes and not location:
+        return None  # they have gone meanwhile
     if connection.execute(delete(uploads).where(uploads.c.id == upload.id)).rowcount == 0:
         return None
     if known is None:
@@ -118,6 +120,9 @@ def finish_upload(
         )
         known = _blob(connection, digest)
         assert known is not None
+    elif not has_bytes:
+        connection.execute(update(blobs).where(blobs.c.digest == digest).values(location=location, size=size))
+        known = Blob(digest, size, location)
     if known.location != location:
         doom(connection, spare)
     _link(connection, key, digest, grace)
@@ -126,7 +131,22 @@ def finish_upload(
 
 def has_blob(connection: Connection, digest: str) -> bool:
     """Whether the bytes are stored, for whichever repository."""
-    return connection.execute(select(blobs.c.digest).where(blobs.c.digest == digest)).first() is not None
+    found = connection.execute(select(blobs.c.location).where(blobs.c.digest == digest)).scalar()
+    return found is not None and not is_lost(found)
+
+
+def lose_blob(connection: Connection, found: StoredBlob) -> bool:
+    """The bytes of a blob are gone, or spoilt: what is left of them is doomed, and a push has to bring them
+    again."""
+    changed = connection.execute(
+        update(blobs)
+        .where(blobs.c.digest == found.digest, blobs.c.location == found.location)
+        .values(location=lost(found.digest))
+    )
+    if changed.rowcount == 0:
+        return False
+    doom(connection, [Doomed(found.location, found.digest, found.size)])
+    return True
 
 
 def _blob(connection: Connection, digest: str) -> Blob | None:
@@ -167,8 +187,9 @@ def mount_blob(connection: Connection, repository: str, digest: str, source: str
     key = repository_id(connection, repository, create=True)
     assert key is not None
     known = _blob(connection, digest)
-    if known is not None:
-        _link(connection, key, digest, grace)
+    if known is None or is_lost(known.location):
+        return None
+    _link(connection, key, digest, grace)
     return known
 
 

@@ -138,7 +138,11 @@ def _sizes(connection: Connection, key: int, references: Sequence[Reference]) ->
                 query = (
                     select(blobs.c.digest, blobs.c.size)
                     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-                    .where(repository_blobs.c.repository == key, blobs.c.digest.in_(part))
+                    .where(
+                        repository_blobs.c.repository == key,
+                        blobs.c.digest.in_(part),
+                        blobs.c.location.not_like("lost/%"),
+                    )
                 )
             sizes.update((digest, size) for digest, size in connection.execute(query))
     return sizes

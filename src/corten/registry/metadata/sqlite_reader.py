@@ -32,7 +32,7 @@ FROM repositories r
 JOIN repository_blobs l ON l.repository = r.id AND l.digest = ?2
 JOIN blobs b ON b.digest = l.digest
 WHERE r.name = ?1"""
-_HAS_BLOB = "SELECT 1 FROM blobs WHERE digest = ?1"
+_HAS_BLOB = "SELECT 1 FROM blobs WHERE digest = ?1 AND location NOT LIKE 'lost/%'"
 _TAGS = """\
 SELECT name FROM tags
 WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND name > ?2

@@ -107,6 +107,8 @@ class Metadata(Protocol):
 
     async def stored_blobs(self, after: str, limit: int) -> list[StoredBlob]: ...
 
+    async def lose_blob(self, found: StoredBlob) -> bool: ...
+
     async def known_locations(self, locations: list[str]) -> set[str]: ...
 
     async def open_uploads(self, identities: list[str]) -> set[str]: ...
@@ -241,6 +243,9 @@ class SqlMetadata:
 
     async def stored_blobs(self, after: str, limit: int) -> list[StoredBlob]:
         return await self._read(listing.stored_blobs, after, limit)
+
+    async def lose_blob(self, found: StoredBlob) -> bool:
+        return await self._write(linking.lose_blob, found)
 
     async def known_locations(self, locations: list[str]) -> set[str]:
         return await self._read(listing.known_locations, locations)
