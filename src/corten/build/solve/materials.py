@@ -55,6 +55,8 @@ class Materials:
         if not all(self._layers.contains(layer) for layer in base):
             assert vertex is not None
             await self._fetch(vertex, base)
+        if vertex is not None and (image := image_below(vertex)) is not None:
+            self._reporter.cached(image)  # before what is built on it; unless it was just fetched
         return result
 
     async def _fetch(self, vertex: Vertex, base: list[BuiltLayer]) -> None:
