@@ -134,7 +134,14 @@ class _Reading:
 def check(fd: int, status: os.stat_result, path: str, tree: str) -> None:
     """Conflict, unless the open file is the one that was seen, as it was."""
     now = os.fstat(fd)
-    if stat_key(now) != stat_key(status) or now.st_mode != status.st_mode:
+    if (
+        now.st_ctime_ns != status.st_ctime_ns
+        or now.st_mtime_ns != status.st_mtime_ns
+        or now.st_size != status.st_size
+        or now.st_ino != status.st_ino
+        or now.st_mode != status.st_mode
+        or now.st_dev != status.st_dev
+    ):
         raise changed(path, tree)
 
 

@@ -16,7 +16,6 @@ from corten.build.graph import Copy
 from corten.build.instructions.suggestion import suggestion
 from corten.errors import NotFound
 
-
 _MOST_NAMES = 1000
 
 

@@ -1,8 +1,8 @@
 """Python's compiled files carry the time of their sources: where the time of a source becomes another,
 theirs must follow, or every import would compile it again.
 
-A .pyc begins with (PEP 552): a magic number that ends in CR LF, flags (0: it goes by time), the source's mtime
-in seconds and its size, each in 4 bytes, little-endian.
+A .pyc begins with (PEP 552): a magic number that ends in CR LF, flags (0: it goes by time), the source's
+mtime in seconds and its size, each in 4 bytes, little-endian.
 """
 
 from __future__ import annotations

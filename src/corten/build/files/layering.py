@@ -101,8 +101,8 @@ class Layering:
         parts = self.destination.resolve(copy.destination)
         if not isinstance(self.destination.find(parts), Directory):
             raise InvalidArgument(
-                f"{copy.source!r} matches {len(files)} files, and {copy.destination!r} is no directory: end it "
-                "with a slash to make it one"
+                f"{copy.source!r} matches {len(files)} files, and {copy.destination!r} is no directory: end "
+                "it with a slash to make it one"
             )
 
     def _unpack(self, tree: SourceTree, match: Match, copy: Copy, owner: Ids | None) -> bool:
