@@ -18,6 +18,7 @@ from corten.build.cache_transfer.options import (
     parse_exports,
     parse_imports,
 )
+from corten.build.context.model import ContentCache
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.protocols import RegistryAccess
 from corten.build.plan.model import BuildPlan
@@ -72,14 +73,29 @@ class BuildCaches:
         places = [item for item in self._exports if not isinstance(item.place, InlineCache)]
         if not places:
             return []
-        with self._events.step(f"exporting cache to {', '.join(map(_to, places))}") as step:
-            caches = self._exporter(exporter, registry, lease, step)
+        with (
+            self._events.step(f"exporting cache to {', '.join(map(_to, places))}") as step,
+            self._machinery.mount_digests() as digests,
+        ):
+            caches = self._exporter(exporter, registry, lease, step, digests)
             return await caches.export(places, self._collection(plan, results, exporter), step)
 
+    def keep(self) -> None:
+        """When everything is exported: what was imported, used, and has come here is known from now on."""
+        self._imported.keep(self._machinery.solver.records, self._machinery.layers.contains)
+
     def _exporter(
-        self, exporter: Exporter, registry: RegistryAccess, lease: Lease, step: OwnStep
+        self,
+        exporter: Exporter,
+        registry: RegistryAccess,
+        lease: Lease,
+        step: OwnStep,
+        digests: ContentCache | None = None,
     ) -> CacheExporter:
-        return CacheExporter(self._store, registry, lease, exporter.blobs, self._machinery.mounts, step.note)
+        mounts = self._machinery.mounts
+        return CacheExporter(
+            self._store, registry, lease, exporter.blobs, mounts, step.note, contents=digests
+        )
 
     def _collection(self, plan: BuildPlan, results: Results, exporter: Exporter) -> Collection:
         records = self._imported.over(self._machinery.solver.records)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 from corten.api.build import BuildCacheItem, BuildPruned, BuildRequest
 from corten.build.context.selection_digest import digest_selection
-from corten.build.context.stat_cache import StatCaches
+from corten.build.context.stat_cache import StatCache, StatCaches
 from corten.build.export.layer_tars import LayerTars
 from corten.build.files.writer import FileLayerWriter
 from corten.build.solve.cache_mounts import CacheMounts
@@ -58,6 +59,15 @@ class Machinery:
     ) -> BuildSources:
         """The contexts of one build; to be entered."""
         return BuildSources(request, self._caches)
+
+    @contextlib.contextmanager
+    def mount_digests(self) -> Iterator[StatCache]:
+        """What is known of the files in cache mounts."""
+        name = str(self._core.paths.build / "cache-mounts")
+        try:
+            yield self._caches.open(name)
+        finally:
+            self._caches.release(name)
 
     async def prune(
         self,

@@ -174,6 +174,7 @@ class Build:
             )
             imported = await caches.load(plan, images, registries, lease)
             results = stack.enter_context(await self._solve(plan, sources, images, imported))
+            stack.callback(caches.keep)
             machinery = self._machinery
             exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
             inline = await caches.inline(plan, results, exporter, registries, lease)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from corten.build.solve.protocols import MountFiller
 from corten.build.solve.records import Record, RecordLookup, Records
-from corten.build.solve.result import Result
+from corten.build.solve.result import BuiltLayer, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,14 @@ class ImportedRecord:
 
 @dataclass(slots=True)
 class ImportedCache:
-    """Trusted for the build that asked for it: only what that uses is written down here, under its key.
-    `mounts` knows what new cache mounts begin as."""
+    """Trusted for the build that asked for it: only what that uses is written down here (`keep`), under its
+    key. `mounts` knows what new cache mounts begin as."""
 
     records: dict[str, ImportedRecord] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     mounts: MountFiller | None = None
+    used: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
 
     def add(self, records: Mapping[str, ImportedRecord], contents: Mapping[str, str]) -> None:
         """What one source has. Earlier ones come first; layers come before mere keys."""
@@ -35,6 +37,16 @@ class ImportedCache:
                 self.records[key] = record
         for key, digest in contents.items():
             self.contents.setdefault(key, digest)
+
+    def keep(self, records: Records, is_here: Callable[[BuiltLayer], bool]) -> None:
+        """When the build is over, and its layers are pinned still: writes down what it has used. A layer that
+        was never fetched may be gone tomorrow, so of a record with such a one only the key is kept."""
+        for key in self.used:
+            record = self.records[key]
+            here = record.result is not None and all(is_here(layer) for layer in record.result.layers)
+            records.add_imported(key, record.partial, record.result if here else None, "imported")
+        for key in self.asked:
+            records.note_content(key, self.contents[key])
 
     def over(self, records: Records) -> RecordLookup:
         """Both as one, those of this engine first."""
@@ -63,17 +75,15 @@ class _Both:
         return partial in self._partials or self._own.may_match(partial)
 
     def content(self, key: str) -> str | None:
-        return self._own.content(key) or self._imported.contents.get(key)
+        digest = self._own.content(key)
+        if digest is None and (digest := self._imported.contents.get(key)) is not None:
+            self._imported.asked.add(key)
+        return digest
 
     def note_content(self, key: str, digest: str) -> None:
         self._own.note_content(key, digest)
 
     def used(self, keys: Iterable[str]) -> None:
         keys = list(keys)
-        for key in keys:
-            imported = self._imported.records.get(key)
-            if imported is not None and imported.result is not None and self._own.find(key) is None:
-                self._own.add(
-                    key, portable=key, partial=imported.partial, result=imported.result, name="imported"
-                )
+        self._imported.used.update(self._imported.records.keys() & keys)
         self._own.used(keys)
