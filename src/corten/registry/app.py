@@ -64,8 +64,24 @@ class Application:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._logs = services.config.access_log
+        self._active = 0
+        self._draining = False
+
+    async def drain(self, seconds: float) -> None:
+        """Each connection ends with its request from now on; waits for those under way, for so long."""
+        self._draining = True
+        deadline = time.monotonic() + seconds
+        while self._active and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._active += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._active -= 1
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = time.monotonic() if self._logs else 0.0
         response: web.StreamResponse
         try:
@@ -87,6 +103,8 @@ class Application:
             headers["Docker-Distribution-Api-Version"] = "registry/2.0"
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Server"] = "corten"
+            if self._draining:
+                response.force_close()
         if self._logs:
             self._log(request, response, time.monotonic() - begun)
         return response

@@ -13,6 +13,7 @@ from corten.registry.metadata.records import Doomed
 from corten.registry.metadata.store import Metadata
 
 _LOG = logging.getLogger("corten.registry")
+AT_ONCE = 8
 
 
 async def bury(
@@ -21,18 +22,25 @@ async def bury(
     """Deletes; returns how many bytes that were. What the store cannot delete now stays written down, for
     later."""
     loop = asyncio.get_running_loop()
-    gone: list[Doomed] = []
-    for entry in doomed:
+
+    async def delete(entry: Doomed) -> bool:
         upload = upload_in(entry.location)
         try:
             if upload:
                 await loop.run_in_executor(threads, blobs.discard, upload)
             else:
                 await loop.run_in_executor(threads, blobs.delete, entry.location)
-            gone.append(entry)
         except CortenError as error:
             _LOG.warning("cannot delete %s: %s; trying again later", entry.location, error.message)
             await metadata.not_deleted(entry.location)
+            return False
+        return True
+
+    gone: list[Doomed] = []
+    for begin in range(0, len(doomed), AT_ONCE):
+        part = doomed[begin : begin + AT_ONCE]
+        done = await asyncio.gather(*(delete(entry) for entry in part))
+        gone += [entry for entry, deleted in zip(part, done, strict=True) if deleted]
     if gone:
         await metadata.deleted([entry.location for entry in gone])
     return sum(entry.size for entry in gone)

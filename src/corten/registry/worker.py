@@ -41,6 +41,7 @@ class Worker:
         self.uploads = Uploads(metadata, blobs, config)
         self.collector = Collector(metadata, blobs, config.collection)
         self.services = Services(config, metadata, blobs, self.uploads, access or OpenAccess())
+        self._application = Application(self.services)
         self._runner: web.ServerRunner | None = None
         self._collecting: asyncio.Task[None] | None = None
 
@@ -52,13 +53,13 @@ class Worker:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serves on sockets that listen already."""
         server = web.Server(
-            Application(self.services),
+            self._application,
             keepalive_timeout=self.config.limits.keepalive_seconds,
             read_bufsize=READ_AHEAD,
             auto_decompress=False,
             access_log=None,
         )
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
         for listener in sockets:
             # A backlog of 1 makes the loop accept one connection at a time: with several processes on one
@@ -76,6 +77,10 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._collecting
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            # aiohttp would drop what still comes of the bodies of requests under way.
+            await self._application.drain(DRAIN_SECONDS)
             await self._runner.cleanup()
         await self.collector.close()
         await self.uploads.close()

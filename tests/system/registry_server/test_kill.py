@@ -152,7 +152,7 @@ def test_killed_at_any_moment(server: ServerProcess) -> None:
 
 def _finish(server: ServerProcess, client: Client, pushers: list[Pusher]) -> None:
     """When all is deleted, nothing is left: no blob is orphaned for good."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 + KILLS
     while (found := server.run("check", read_blobs=True, grace=0)).returncode and time.monotonic() < deadline:
         time.sleep(0.5)
     assert found.returncode == 0, found.stdout + found.stderr

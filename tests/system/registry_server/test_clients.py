@@ -1,0 +1,232 @@
+"""Real clients push and pull: skopeo, podman, buildah, umoci, docker, oras, corten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.registry_server import OCI_MANIFEST, Client, ServerProcess, digest_of, make_image
+from tests.system.conftest import busybox_layer
+
+
+def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def needs(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image layout with busybox, made by hand."""
+    path = tmp_path_factory.mktemp("layout")
+    layer = busybox_layer()
+    diff_id = digest_of(layer)
+    config = json.dumps(
+        {
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64"),
+            "os": "linux",
+            "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+            "history": [{"created_by": "by hand"}],
+        }
+    ).encode()
+    image = make_image()
+    document = image.document
+    document["config"] |= {"digest": digest_of(config), "size": len(config)}
+    document["layers"] = [
+        {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": diff_id, "size": len(layer)}
+    ]
+    manifest = json.dumps(document).encode()
+    blobs = path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+    for blob in (layer, config, manifest):
+        (blobs / hashlib.sha256(blob).hexdigest()).write_bytes(blob)
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    entry = {
+        "mediaType": OCI_MANIFEST,
+        "digest": digest_of(manifest),
+        "size": len(manifest),
+        "annotations": {"org.opencontainers.image.ref.name": "latest"},
+    }
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pushed(server: ServerProcess, layout: Path) -> str:
+    """The name of busybox in the registry, put there by skopeo."""
+    needs("skopeo")
+    name = f"{server.host}/clients/busybox:latest"
+    run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:latest", f"docker://{name}")
+    return name
+
+
+def test_skopeo(server: ServerProcess, client: Client, pushed: str, tmp_path: Path) -> None:
+    found = json.loads(run("skopeo", "inspect", "--tls-verify=false", f"docker://{pushed}"))
+    stored = client.head("/v2/clients/busybox/manifests/latest")
+    assert found["Digest"] == stored.header("Docker-Content-Digest")
+    run("skopeo", "copy", "--src-tls-verify=false", f"docker://{pushed}", f"dir:{tmp_path}/dir")
+    copy = f"{server.host}/clients/copy"
+    # The other repository's blobs are mounted, not sent again; and Docker's types are accepted.
+    both = ("--src-tls-verify=false", "--dest-tls-verify=false")
+    for tag, format_ in (("oci", "oci"), ("v2s2", "v2s2")):
+        run("skopeo", "copy", *both, "--format", format_, f"docker://{pushed}", f"docker://{copy}:{tag}")
+    tags = json.loads(run("skopeo", "list-tags", "--tls-verify=false", f"docker://{copy}"))
+    assert tags["Tags"] == ["oci", "v2s2"]
+    run("skopeo", "delete", "--tls-verify=false", f"docker://{copy}:oci")
+    assert client.get("/v2/clients/copy/manifests/oci").status == 404
+
+
+def test_skopeo_sync_and_zstd(server: ServerProcess, pushed: str, tmp_path: Path) -> None:
+    name = f"docker://{server.host}/clients/zstd:latest"
+    both = ("--src-tls-verify=false", "--dest-tls-verify=false")
+    run("skopeo", "copy", *both, "--dest-compress-format", "zstd", f"docker://{pushed}", name)
+    run("skopeo", "copy", "--src-tls-verify=false", name, f"oci-archive:{tmp_path}/zstd.tar")
+
+
+def test_umoci(server: ServerProcess, pushed: str, tmp_path: Path) -> None:
+    """A layout that umoci has changed comes into the registry and back."""
+    needs("umoci")
+    run("skopeo", "copy", "--src-tls-verify=false", f"docker://{pushed}", f"oci:{tmp_path}/layout:latest")
+    run("umoci", "config", "--image", f"{tmp_path}/layout:latest", "--config.label", "by=umoci")
+    name = f"docker://{server.host}/clients/umoci:latest"
+    run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{tmp_path}/layout:latest", name)
+    found = json.loads(run("skopeo", "inspect", "--tls-verify=false", name))
+    assert found["Labels"] == {"by": "umoci"}
+
+
+@pytest.fixture
+def containers_storage(short_tmp: Path) -> Iterator[tuple[str, ...]]:
+    """Options that keep podman's and buildah's storage to this test."""
+    yield ("--root", str(short_tmp / "root"), "--runroot", str(short_tmp / "run"), "--storage-driver", "vfs")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("program", ["podman", "buildah"])
+def test_podman_and_buildah(
+    server: ServerProcess, client: Client, pushed: str, containers_storage: tuple[str, ...], program: str
+) -> None:
+    needs(program)
+    tool = (program, *containers_storage)
+    insecure = "--tls-verify=false"
+    run(*tool, "pull", insecure, pushed)
+    name = f"{server.host}/clients/{program}:1"
+    run(*tool, "tag", pushed, name)
+    run(*tool, "push", insecure, name)
+    run(*tool, "rmi", "--force", name, pushed)
+    run(*tool, "pull", insecure, name)
+    assert client.get(f"/v2/clients/{program}/tags/list").json()["tags"] == ["1"]
+    index = f"{server.host}/clients/{program}:multi"
+    run(*tool, "manifest", "create", index)
+    run(*tool, "manifest", "add", insecure, index, f"docker://{pushed}")
+    run(*tool, "manifest", "push", "--all", insecure, index, f"docker://{index}")
+    assert client.get(f"/v2/clients/{program}/manifests/multi").json()["manifests"]
+
+
+@pytest.mark.root
+@pytest.mark.docker_cli
+def test_docker(server: ServerProcess, client: Client, pushed: str, short_tmp: Path) -> None:
+    """Docker's own daemon, with a directory of its own; its registries on loopback may be plain HTTP."""
+    needs("dockerd")
+    needs("docker")
+    import time
+
+    socket = f"unix://{short_tmp}/docker.sock"
+    with open(short_tmp / "log", "wb") as log:
+        daemon = subprocess.Popen(
+            [
+                "dockerd",
+                *("--data-root", str(short_tmp / "data"), "--exec-root", str(short_tmp / "exec")),
+                *("--pidfile", str(short_tmp / "pid"), "-H", socket, "--bridge=none", "--iptables=false"),
+                *("--ip6tables=false", "--storage-driver=vfs"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        docker = ("docker", "-H", socket)
+        deadline = time.monotonic() + 40
+        while subprocess.run([*docker, "version"], capture_output=True, check=False).returncode:
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"dockerd does not start here: {(short_tmp / 'log').read_text()[-400:]}")
+            time.sleep(0.2)
+        run(*docker, "pull", pushed)
+        name = f"{server.host}/clients/docker:1"
+        run(*docker, "tag", pushed, name)
+        run(*docker, "push", name)
+        run(*docker, "rmi", name, pushed)
+        run(*docker, "pull", name)
+        assert client.get("/v2/clients/docker/manifests/1").status == 200
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+        for place in ("data", "exec"):
+            subprocess.run(["umount", "-l", "-R", str(short_tmp / place)], capture_output=True, check=False)
+
+
+def test_oras(server: ServerProcess, client: Client, tmp_path: Path) -> None:
+    """An artifact, by the Python client of ORAS."""
+    pytest.importorskip("oras")
+    program = f"""
+import oras.client
+client = oras.client.OrasClient(hostname={server.host!r}, insecure=True, tls_verify=False)
+client.push(target="{server.host}/clients/artifact:v1", files=["chart.txt:application/vnd.example.chart"],
+    manifest_annotations={{"org.example": "yes"}})
+print(client.pull(target="{server.host}/clients/artifact:v1", outdir="out"))
+print(client.get_tags("{server.host}/clients/artifact"))
+"""
+    (tmp_path / "chart.txt").write_text("a chart")
+    out = run(sys.executable, "-W", "ignore", "-c", program, cwd=tmp_path)
+    assert (tmp_path / "out/chart.txt").read_text() == "a chart"
+    assert "['v1']" in out
+    document = client.get("/v2/clients/artifact/manifests/v1").json()
+    assert document["annotations"] == {"org.example": "yes"}
+
+
+def test_signature_as_cosign_stores_it(server: ServerProcess, client: Client) -> None:
+    """By a tag that is made of the digest, and as a referrer."""
+    image = make_image()
+    client.push_image("clients/signed", "latest", image)
+    signature = make_image(
+        subject=image.descriptor, artifactType="application/vnd.dev.cosign.artifact.sig.v1+json"
+    )
+    tag = image.digest.replace(":", "-") + ".sig"
+    client.push_image("clients/signed", tag, signature)
+    listed = client.get(f"/v2/clients/signed/referrers/{image.digest}").json()["manifests"]
+    assert [entry["digest"] for entry in listed] == [signature.digest]
+    assert client.get(f"/v2/clients/signed/manifests/{tag}").body == signature.payload
+
+
+def test_corten_copy(server: ServerProcess, client: Client, layout: Path, tmp_path: Path) -> None:
+    """corten's own client needs no engine for this."""
+    name = f"docker://{server.host}/clients/corten:1"
+    corten = (sys.executable, "-m", "corten")
+    digest = run(
+        *corten, "copy", "--dest-tls-verify=false", f"oci:{layout}:latest", name, CORTEN_ROOT=str(tmp_path)
+    ).strip()
+    assert client.head("/v2/clients/corten/manifests/1").header("Docker-Content-Digest") in digest
+    run(*corten, "copy", "--src-tls-verify=false", name, f"oci:{tmp_path}/back:1", CORTEN_ROOT=str(tmp_path))
+    assert (tmp_path / "back/index.json").exists()
