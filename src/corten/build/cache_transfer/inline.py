@@ -10,15 +10,16 @@ import zstandard
 
 from corten.build.cache_transfer.document import (
     INLINE_ANNOTATION,
+    MAX_DOCUMENT_BYTES,
     CacheDocument,
     decode_document,
     encode_document,
 )
+from corten.build.cache_transfer.inflate import inflated
 from corten.errors import IntegrityError, Unsupported
 from corten.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 
 _MAX_BYTES = MAX_MANIFEST_BYTES // 2
-_MAX_INFLATED = 32 << 20
 
 
 def annotations_of(document: CacheDocument) -> dict[str, str]:
@@ -34,15 +35,13 @@ def annotations_of(document: CacheDocument) -> dict[str, str]:
 
 
 def document_of(manifest: Manifest) -> CacheDocument | None:
-    """None when the image has none. IntegrityError."""
+    """None when the image has none. IntegrityError, ArchiveError."""
     text = (manifest.annotations or {}).get(INLINE_ANNOTATION)
     if text is None:
         return None
     try:
         packed = base64.b64decode(text, validate=True)
-        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_INFLATED)
-    except (binascii.Error, zstandard.ZstdError) as error:
+    except binascii.Error as error:
         raise IntegrityError(f"the build cache of an image is damaged: {error}") from error
-    if len(data) > _MAX_INFLATED:
-        raise IntegrityError(f"the build cache of an image has more than {_MAX_INFLATED} bytes")
+    data = inflated(packed, MAX_DOCUMENT_BYTES, "build cache of an image")
     return decode_document(data, len(manifest.layers))

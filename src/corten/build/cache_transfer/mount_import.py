@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corten.build.cache_transfer.inflate import inflated
 from corten.build.cache_transfer.mount_index import (
     DIRECTORY,
     HARD_LINK,
@@ -48,26 +49,8 @@ class ImportedMount:
 async def read_index(source: CacheSource, index: Descriptor, packs: int) -> MountIndex:
     """The files of a mount. IntegrityError, NotFound, Unavailable."""
     data = await source.document(index, MAX_INDEX_BYTES)
-    return await in_thread(lambda: decode_index(_inflated(data), packs))
-
-
-def _inflated(data: bytes) -> bytes:
-    position = 0
-
-    def read(size: int) -> bytes:
-        nonlocal position
-        position += size
-        return data[position - size : position]
-
-    inflater = Inflater(read, what="list of files of a cache mount")
-    pieces: list[bytes] = []
-    size = 0
-    while piece := inflater.read():
-        size += len(piece)
-        if size > MAX_INFLATED_INDEX_BYTES:
-            raise IntegrityError(f"the list of files of a cache mount has more than {size} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
+    what = "list of files of a cache mount"
+    return await in_thread(lambda: decode_index(inflated(data, MAX_INFLATED_INDEX_BYTES, what), packs))
 
 
 class MountImport:
