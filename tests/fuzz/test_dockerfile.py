@@ -26,7 +26,7 @@ def test_a_short_run_of_the_fuzzer(tmp_path: Path) -> None:
         str(Path(__file__).with_name("run_dockerfile.py")),
         str(tmp_path),  # what it finds goes here
         str(CORPUS),
-        "-runs=5000",
+        "-runs=2000",
         "-max_len=4096",
         "-timeout=20",
         "-rss_limit_mb=600",

@@ -77,13 +77,15 @@ class IgnoreMatcher:
             members.append(pattern)
         for group in self._groups:
             group.compile()
-        self._exceptions = [
-            pattern for group in self._groups if group.exception for pattern in group.patterns
-        ]
+        exceptions = [pattern for group in self._groups if group.exception for pattern in group.patterns]
+        self._above_exceptions = {
+            directory for pattern in exceptions for directory in _above(pattern.exact or "")
+        }
+        self._wide_exceptions = [pattern for pattern in exceptions if pattern.exact is None]
 
     @property
     def has_exceptions(self) -> bool:
-        return bool(self._exceptions)
+        return any(group.exception for group in self._groups)
 
     def __bool__(self) -> bool:
         """Whether there is any pattern."""
@@ -118,8 +120,10 @@ class IgnoreMatcher:
 
     def can_skip(self, directory: str, verdict: Verdict) -> bool:
         """Whether all below `directory`, which has this verdict, is excluded as well, whatever it is."""
-        return verdict.excluded and not any(
-            pattern.can_match_below(directory) for pattern in self._exceptions
+        return (
+            verdict.excluded
+            and directory not in self._above_exceptions
+            and not any(pattern.can_match_below(directory) for pattern in self._wide_exceptions)
         )
 
 

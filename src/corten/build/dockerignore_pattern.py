@@ -8,6 +8,7 @@ end; all others by an automaton, character by character.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import msgspec
@@ -55,8 +56,8 @@ STAR = CharacterClass("[^/]", many=True)
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pattern matches. `exact`, `prefix` and `suffix` are compared as they are; `tokens` otherwise.
-    `deepest` is how many slashes a path has that it matches, at the most; None: any number."""
+    """What a pattern matches. `exact`, `prefix` and `suffix` are compared as they are; `tokens` otherwise,
+    with `deepest`: so many slashes has a path that they match, at the most (None: any number)."""
 
     exact: str | None = None
     prefix: str | None = None
@@ -64,28 +65,22 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[Token, ...] = ()
     deepest: int | None = None
 
-    @property
-    def literal_start(self) -> str:
-        """What each path begins with that it matches."""
-        if self.suffix is not None:
-            return ""
-        start = self.exact or self.prefix
-        if start is not None:
-            return start
-        characters: list[str] = []
-        for token in self.tokens:
-            if not isinstance(token, Literal):
-                break
-            characters.append(token.character)
-        return "".join(characters)
-
     def can_match_below(self, directory: str) -> bool:
-        """Whether there can be a path in `directory`, however deep, that it matches."""
+        """Whether there can be a path in `directory`, however deep, that it matches. Not for `exact`."""
         below = directory + _SLASH
         if self.deepest is not None and self.deepest < below.count(_SLASH):
             return False
-        start = self.literal_start
-        return start.startswith(below) or (self.exact is None and below.startswith(start))
+        start = self._literal_start()
+        return start.startswith(below) or below.startswith(start)
+
+    def _literal_start(self) -> str:
+        """What each path begins with that it matches."""
+        if self.suffix is not None:
+            return ""
+        if self.prefix is not None:
+            return self.prefix
+        literals = itertools.takewhile(lambda token: isinstance(token, Literal), self.tokens)
+        return "".join(token.character for token in literals if isinstance(token, Literal))
 
 
 def compile_pattern(pattern: str) -> Pattern:
@@ -93,7 +88,7 @@ def compile_pattern(pattern: str) -> Pattern:
     _check_syntax(pattern)
     wildcards, tokens = _Scanner(pattern).scan()
     if wildcards == "exact":
-        return Pattern(exact=pattern, deepest=pattern.count(_SLASH))
+        return Pattern(exact=pattern)
     if wildcards == "prefix":
         return Pattern(prefix=pattern[:-2])
     if wildcards == "suffix":

@@ -129,16 +129,18 @@ def _from(node: Node) -> From:
         written_name=written_name,
         as_keyword=as_keyword,
         platform=flags.text("platform"),
-        comment=_comment(node, stage_name),
+        comment=_descriptions(node).get(stage_name, ""),
     )
 
 
-def _comment(node: Node, name: str) -> str:
-    """What a comment above the instruction says of `name`."""
+def _descriptions(node: Node) -> dict[str, str]:
+    """What comments above the instruction say of the names that they begin with."""
+    descriptions: dict[str, str] = {}
     for comment in node.comments:
-        if name and comment.startswith(f"{name} "):
-            return comment[len(name) + 1 :]
-    return ""
+        name, space, description = comment.partition(" ")
+        if space:
+            descriptions.setdefault(name, description)
+    return descriptions
 
 
 def _onbuild(node: Node) -> Onbuild:
@@ -201,12 +203,13 @@ def _stop_signal(node: Node) -> StopSignal:
 
 def _arg(node: Node) -> Arg:
     _at_least_one(node)
+    descriptions = _descriptions(node)
     definitions: list[Definition] = []
     for word in node.arguments:
         name, equals, value = word.partition("=")
         if equals and not name:
             raise error_at(node, "ARG names can not be blank", word)
-        definitions.append(Definition(name, value if equals else None, _comment(node, name)))
+        definitions.append(Definition(name, value if equals else None, descriptions.get(name, "")))
     return Arg(node=node, definitions=tuple(definitions))
 
 

@@ -109,14 +109,16 @@ class _Parser:
     def _instruction(self, text: str, column: int) -> None:
         start = self._lines.number
         joined, segments, empty = self._join(text, column)
-        comments, self._comments = tuple(self._comments), []
         try:
-            node = _node(joined, self._escape, start, self._lines.number, comments, segments, empty)
-            heredocs = self._heredocs(node) if "<<" in joined else ()
+            node = _node(joined, self._escape, start, self._lines.number)
+            node = msgspec.structs.replace(
+                node, comments=tuple(self._comments), segments=segments, empty_continuation=empty
+            )
+            if heredocs := self._heredocs(node):
+                node = msgspec.structs.replace(node, heredocs=heredocs, end_line=self._lines.number)
         except (ValueError, WordError) as error:
             raise DockerfileError(str(error), start, column, end_line=self._lines.number) from None
-        if heredocs:
-            node = _with_heredocs(node, heredocs, self._lines.number)
+        self._comments.clear()
         self._nodes.append(node)
 
     def _join(self, text: str, column: int) -> tuple[str, tuple[Segment, ...], bool]:
@@ -154,8 +156,8 @@ class _Parser:
         return shortened[:-1], True
 
     def _heredocs(self, node: Node) -> tuple[Heredoc, ...]:
-        host = node.trigger if node.name == "onbuild" and node.trigger is not None else node
-        if host.name not in _WITH_HEREDOCS or host.json:
+        host = node.trigger or node
+        if host.name not in _WITH_HEREDOCS or host.json or "<<" not in node.original:
             return ()
         return tuple(self._heredoc(heredoc, node) for heredoc in heredocs_in_line(node.original))
 
@@ -167,36 +169,24 @@ class _Parser:
             if heredoc.chomp:
                 text = text.lstrip("\t")
             if text == heredoc.name:
-                return Heredoc(
-                    heredoc.name, heredoc.descriptor, heredoc.expand, heredoc.chomp, "".join(content)
-                )
+                return msgspec.structs.replace(heredoc, content="".join(content))
             content.append(line)
         what = f"unterminated heredoc: no line is {heredoc.name!r} alone"
         raise error_at_offset(node, what, node.original.find("<<"), 2 + len(heredoc.name))
 
 
-def _node(
-    original: str,
-    escape: str,
-    start_line: int,
-    end_line: int,
-    comments: tuple[str, ...] = (),
-    segments: tuple[Segment, ...] = (),
-    empty_continuation: bool = False,
-    depth: int = 0,
-) -> Node:
-    """Raises ValueError with what is wrong."""
+def _node(original: str, escape: str, start_line: int, end_line: int, depth: int = 0) -> Node:
+    """What stands on one line. Raises ValueError with what is wrong."""
     command = split_command(original, escape)
     name = command.keyword.lower()
+    arguments = Arguments(())
     trigger = None
-    if name == "onbuild":
-        arguments = Arguments(())
-        if command.rest:
-            if depth == _DEEPEST_TRIGGER:
-                raise ValueError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
-            trigger = _node(command.rest, escape, start_line, end_line, depth=depth + 1)
-    else:
+    if name != "onbuild":
         arguments = parse_arguments(name, command.rest, escape)
+    elif depth == _DEEPEST_TRIGGER:
+        raise ValueError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+    elif command.rest:
+        trigger = _node(command.rest, escape, start_line, end_line, depth + 1)
     return Node(
         keyword=command.keyword,
         name=name,
@@ -206,12 +196,5 @@ def _node(
         end_line=end_line,
         flags=command.flags,
         json=arguments.json,
-        comments=comments,
         trigger=trigger,
-        empty_continuation=empty_continuation,
-        segments=segments,
     )
-
-
-def _with_heredocs(node: Node, heredocs: tuple[Heredoc, ...], end_line: int) -> Node:
-    return msgspec.structs.replace(node, heredocs=heredocs, end_line=end_line)

@@ -1,14 +1,10 @@
-"""An error in a Dockerfile, and how it is shown: the lines around it, and a caret under the word."""
+"""An error in a Dockerfile, with the lines and the word to blame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from corten.build.parser.syntax_tree import Node
+from corten.build.parser.white_space import replace_invalid
 from corten.errors import InvalidArgument
-
-_AROUND = 2
-_LONGEST = 200
 
 
 class DockerfileError(InvalidArgument):
@@ -26,6 +22,7 @@ class DockerfileError(InvalidArgument):
         caret_line: int = 0,
         length: int = 1,
     ) -> None:
+        reason = replace_invalid(reason)
         super().__init__(f"Dockerfile, line {line}: {reason}")
         self.reason = reason
         self.line = line
@@ -52,41 +49,3 @@ def error_at_offset(node: Node, reason: str, offset: int, length: int) -> Docker
         caret_line=at.line,
         length=length,
     )
-
-
-def render(error: DockerfileError, source: bytes, file: str = "Dockerfile") -> str:
-    """The place of the error as text of several lines, the last of them without a line feed:
-
-    Dockerfile:3
-    --------------------
-       1 |     FROM debian
-       2 |
-       3 | >>> RUM make
-         |     ^^^
-    --------------------
-    """
-    lines = source.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    rule = "-" * 20
-    return "\n".join([f"{file}:{error.line}", rule, *_excerpt(error, lines), rule])
-
-
-def _excerpt(error: DockerfileError, lines: list[str]) -> Iterator[str]:
-    first = max(1, error.line - _AROUND)
-    last = min(len(lines), error.end_line + _AROUND, error.caret_line + _LONGEST)
-    width = max(4, len(str(last)))
-    for number in range(max(first, error.caret_line - _LONGEST), last + 1):
-        mark = ">>>" if error.line <= number <= error.end_line else "   "
-        text = lines[number - 1].rstrip("\r")
-        if number == 1:
-            text = text.removeprefix("\ufeff")
-        yield f"{number:{width}} | {mark} {_printable(text)}".rstrip()
-        if number == error.caret_line and error.column:
-            # Tabs stay tabs, so that the caret stands where the terminal has put the word.
-            before = "".join("\t" if character == "\t" else " " for character in text[: error.column - 1])
-            length = max(1, min(error.length, len(text) - error.column + 1))
-            yield f"{'':{width}} |     {before}{'^' * length}"
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a Dockerfile must not drive the terminal that shows its error."""
-    return "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in text)

@@ -24,6 +24,8 @@ DEEPEST = 100
 LONGEST = 4 << 20
 """So long, in characters, may a word become: ENV that doubles a variable line by line soon fills memory."""
 
+_LONGEST_SHOWN = 200
+
 _SPECIAL = re.compile(r"""['"$\\`<]""")
 _PARAMETERS = "@*#?-$!0"
 _NO_VARIABLES: Mapping[str, str] = {}
@@ -91,8 +93,11 @@ def _located(reader: _Reader) -> Iterator[None]:
     try:
         yield
     except _Syntax as error:
+        word = reader.source
+        if len(word) > _LONGEST_SHOWN:
+            word = word[:_LONGEST_SHOWN] + "…"
         raise WordError(
-            f"failed to process {quoted(reader.source)}: {error}",
+            f"failed to process {quoted(word)}: {error}",
             frozenset(reader.used),
             frozenset(reader.missing),
         ) from None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from corten.build.instructions.parse import parse_dockerfile
 from corten.build.parser.parse import parse
-from corten.build.parser.source_error import DockerfileError, render
+from corten.build.parser.source_error import DockerfileError
 
 _FRAGMENTS = st.sampled_from(
     [
@@ -47,10 +47,9 @@ def test_only_its_own_error(data: bytes) -> None:
         parse_dockerfile(tree)
     except DockerfileError as error:
         assert "\n" not in error.message
-        assert render(error, data)
         lines = data.split(b"\n")
         assert 1 <= error.line <= max(1, len(lines))
-        assert error.line <= error.caret_line <= max(error.end_line, error.caret_line)
+        assert error.line <= error.caret_line <= max(error.end_line, error.line)
         return
     for node in tree.nodes:
         assert 1 <= node.start_line <= node.end_line
