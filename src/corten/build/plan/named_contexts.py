@@ -47,7 +47,8 @@ def find_context(
     contexts: Mapping[str, NamedContext], name: str, platform: Platform
 ) -> tuple[str, NamedContext] | None:
     """The context that `name` means: one for this platform, or one for all; with the name that it is
-    known by. Names are compared as images are: `docker.io/library/a:latest` is `a`."""
+    known by. Names are compared as images are: `docker.io/library/a:latest` is `a`; case does not
+    matter, as with stages."""
     if not contexts or name.lower() in _NEVER:
         return None
     wanted = _familiar(name)
@@ -61,7 +62,7 @@ def find_context(
 
 def _familiar(name: str) -> str:
     try:
-        return Reference.parse(name).familiar.removesuffix(":latest")
+        return Reference.parse(name.lower()).familiar.removesuffix(":latest")
     except InvalidArgument:
         return name
 

@@ -136,8 +136,12 @@ def _below(target: StageState) -> Iterator[StageState]:
 def _secrets(
     states: list[StageState], of: Callable[[StageState], Mapping[str, NeededSecret]]
 ) -> tuple[OutlineSecret, ...]:
+    """Each once, by its first line; required, when any instruction requires it."""
     found: dict[str, OutlineSecret] = {}
     for state in states:
         for name, secret in of(state).items():
-            found.setdefault(name, OutlineSecret(name, secret.required, secret.lines))
+            other = found.get(name)
+            required = secret.required or (other is not None and other.required)
+            lines = secret.lines if other is None else min(other.lines, secret.lines)
+            found[name] = OutlineSecret(name, required, lines)
     return tuple(sorted(found.values(), key=lambda secret: (secret.lines, secret.name)))
