@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "$(cat /etc/greeting), from an image of your own (user $(id -u))"
