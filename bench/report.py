@@ -101,6 +101,8 @@ COLOURS = {
     "corten overlay": "#dd9c7b",
     "docker": "#2496ed",
     "podman": "#892ca0",
+    "distribution": "#466ba6",
+    "docker-registry": "#2496ed",
     "kernel": "#555555",
 }
 
