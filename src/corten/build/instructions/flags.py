@@ -39,7 +39,7 @@ def read_flags(
         flag, equals, value = argument.partition("=")
         name = flag[2:]
         if name not in (*text, *texts, *boolean):
-            hint = suggestion(name, (*text, *texts, *boolean))
+            hint = suggestion(flag, [f"--{known}" for known in (*text, *texts, *boolean)])
             raise error_at(node, f"unknown flag: {flag}{hint}", flag)
         if name in given and name not in texts:
             raise _repeated(node, flag)

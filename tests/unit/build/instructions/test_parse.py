@@ -178,7 +178,7 @@ def test_forms(text: str, expected: Instruction) -> None:
         ("FROM a is b", "FROM requires either one or three arguments"),
         ("FROM a AS 1b", 'invalid name for build stage: "1b"'),
         ("FROM a AS b/c", 'invalid name for build stage: "b/c"'),
-        ("FROM --plattform=x a", "unknown flag: --plattform (did you mean platform?)"),
+        ("FROM --plattform=x a", "unknown flag: --plattform (did you mean --platform?)"),
         ("ENV", "ENV requires at least one argument"),
         ("ENV =a", "ENV names can not be blank"),
         ("ENV --a b=c", "unknown flag: --a"),
