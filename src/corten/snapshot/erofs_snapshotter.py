@@ -5,7 +5,8 @@
     snapshots/<chain-id>/layer.erofs   files' contents, one behind the other, and then the index to them:
                                        inodes, directories, xattrs
     snapshots/<chain-id>/layer.tar     only with `in_tar`: the layer, uncompressed; contents are where they
-                                       stand in it. The very file in the content store, when that is plain
+                                       stand in it. The very file in the content store, when that is plain.
+                                       With `aligned`, those that begin at a whole block of 4096 bytes
     snapshots/<chain-id>/mnt/          an empty directory, to mount the image on where that is needed
     snapshots/<chain-id>/layer.json    as for directories
 
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from corten.errors import NotFound, Unsupported
+from corten.snapshot.erofs.contents import ALIGN
+from corten.snapshot.erofs.disk_format import SUPER, SUPER_OFFSET
 from corten.snapshot.erofs.layer_index import describe
 from corten.snapshot.erofs.mounts import DATA, IMAGE, LayerMounts
 from corten.snapshot.erofs.support import Support, probe
@@ -35,7 +38,8 @@ class ErofsSnapshotter(OverlaySnapshotter):
     """The Snapshotter of EROFS images beneath `root`; Unsupported where this kernel cannot mount them.
 
     `support` is what `erofs.support.probe` found, unless given. `in_tar`: leave contents in the tar
-    (`erofs.contents` says why not).
+    (`erofs.contents` says why not). `aligned`: only those that the tar aligns, as those of layers that are
+    built here do.
     """
 
     name = "erofs"
@@ -50,6 +54,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
         workers: int | None = None,
         support: Support | None = None,
         in_tar: bool = False,
+        aligned: bool = False,
     ) -> None:
         super().__init__(root, limits=limits, workers=workers)
         support = support or probe(root)
@@ -58,9 +63,10 @@ class ErofsSnapshotter(OverlaySnapshotter):
                 "this kernel, or this user, cannot mount EROFS images: Linux 5.16 and root are needed; the "
                 "snapshotter overlay works without"
             )
-        if in_tar and not support.in_tar:
+        if in_tar and not aligned and not support.in_tar:
             raise Unsupported("this kernel cannot mount a tar's contents in place: Linux 6.4 can")
         self._in_tar = in_tar
+        self._aligned = aligned
         self._support = support
         self._mounts = LayerMounts(support)
 
@@ -95,7 +101,10 @@ class ErofsSnapshotter(OverlaySnapshotter):
         if (directory / "fs").is_dir() and not (directory / IMAGE).exists():
             return OverlaySnapshotter(self.root, limits=Limits(**self.limits), workers=self.workers)
         in_tar = (directory / DATA).exists()
-        if in_tar == self._in_tar or not (directory / IMAGE).exists():
+        if not (directory / IMAGE).exists():
+            return self
+        aligned = in_tar and _block_size(directory / IMAGE) == ALIGN
+        if (in_tar, aligned) == (self._in_tar, self._aligned):
             return self
         return ErofsSnapshotter(
             self.root,
@@ -103,6 +112,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
             workers=self.workers,
             support=self._support,
             in_tar=in_tar,
+            aligned=aligned,
         )
 
     def close(self) -> None:
@@ -113,7 +123,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
 
     def arguments(self) -> dict[str, Any]:
         """See OverlaySnapshotter."""
-        return {"in_tar": self._in_tar}
+        return {"in_tar": self._in_tar, "aligned": self._aligned}
 
     def complete(self, staged: Path, layer: Layer, implied: Any, lowers: Sequence[str]) -> None:
         """See OverlaySnapshotter. Attributes need room that only a new image has; all else is filled in."""
@@ -125,7 +135,7 @@ class ErofsSnapshotter(OverlaySnapshotter):
                     "index_again",
                     blob=blob,
                     target=str(staged),
-                    in_tar=self._in_tar,
+                    **self.arguments(),
                     limits=self.limits,
                     models=[
                         [path, m.mode, m.uid, m.gid, m.mtime_ns, list(m.xattrs)]
@@ -140,3 +150,10 @@ class ErofsSnapshotter(OverlaySnapshotter):
                     describe(image, offset, model)
         finally:
             os.close(image)
+
+
+def _block_size(image: Path) -> int:
+    with image.open("rb") as file:
+        file.seek(SUPER_OFFSET)
+        bits: int = SUPER.unpack(file.read(SUPER.size))[3]
+    return 1 << bits

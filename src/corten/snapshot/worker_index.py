@@ -28,11 +28,13 @@ def serve(
     target: str,
     algorithm: str,
     in_tar: bool,
+    aligned: bool = False,
     limits: dict[str, int],
     **blob: Any,
 ) -> dict[str, Any]:
     """Indexes the tar `blob` (see BlobRequest) into the directory `target`; `algorithm` is empty when nobody
-    needs the diff ID. With `in_tar` contents stay in the tar, else they are copied into the image."""
+    needs the diff ID. With `in_tar` contents stay in the tar (with `aligned`, those that it aligns), else
+    they are copied into the image."""
     directory = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     bounds = Limits(**limits)
     request = BlobRequest(**blob)
@@ -43,8 +45,8 @@ def serve(
         try:
             if in_tar:
                 if not algorithm and not request.final and _link(request.blob, directory):
-                    return {**_result(_index_file(directory, image, bounds)), "diff_id": ""}
-                return _with_tar(answer, parent, directory, image, request, algorithm, bounds)
+                    return {**_result(_index_file(directory, image, bounds, aligned)), "diff_id": ""}
+                return _with_tar(answer, parent, directory, image, request, algorithm, bounds, aligned)
             return streamed(
                 answer,
                 parent,
@@ -70,6 +72,7 @@ def serve_again(
     blob: str,
     target: str,
     in_tar: bool,
+    aligned: bool = False,
     limits: dict[str, int],
     models: list[Any],
 ) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def serve_again(
         image = os.open(IMAGE, _CREATE, 0o600, dir_fd=directory)
         try:
             if in_tar:
-                return _result(_index_file(directory, image, bounds, known))
+                return _result(_index_file(directory, image, bounds, aligned, known))
             source = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 inflater = Inflater(lambda size: os.read(source, size), limits=bounds, what="layer")
@@ -107,6 +110,7 @@ def _with_tar(
     request: BlobRequest,
     algorithm: str,
     bounds: Limits,
+    aligned: bool,
 ) -> dict[str, Any]:
     """The tar goes into a file of its own as it is inflated."""
     data = os.open(DATA, _CREATE, 0o600, dir_fd=directory)
@@ -115,7 +119,13 @@ def _with_tar(
         def index(read: Read) -> dict[str, Any]:
             reader = TarReader(_keeping(read, data), limits=bounds, what="layer")
             return _result(
-                index_layer(reader, image, device_size=lambda: os.fstat(data).st_size, limits=bounds)
+                index_layer(
+                    reader,
+                    image,
+                    device_size=lambda: os.fstat(data).st_size,
+                    aligned=aligned,
+                    limits=bounds,
+                )
             )
 
         return streamed(answer, parent, request, algorithm, bounds, index)
@@ -150,7 +160,7 @@ def _link(blob: str, directory: int) -> bool:
 
 
 def _index_file(
-    directory: int, image: int, bounds: Limits, models: dict[bytes, Model] | None = None
+    directory: int, image: int, bounds: Limits, aligned: bool, models: dict[bytes, Model] | None = None
 ) -> Indexed:
     """Indexes layer.tar where it is; long contents are not even read."""
     data = os.open(DATA, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
@@ -171,6 +181,8 @@ def _index_file(
             offset += length
 
         reader = TarReader(read, skip=skip, limits=bounds, what="layer")
-        return index_layer(reader, image, device_size=lambda: size, limits=bounds, models=models)
+        return index_layer(
+            reader, image, device_size=lambda: size, aligned=aligned, limits=bounds, models=models
+        )
     finally:
         os.close(data)

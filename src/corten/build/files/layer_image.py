@@ -7,12 +7,10 @@ import stat
 from collections.abc import Iterator
 from typing import cast
 
-from corten.build.files.layer_tar import ALIGN, LARGE
 from corten.build.files.nodes import Directory
-from corten.snapshot.erofs.contents import Copied
+from corten.snapshot.erofs.contents import ALIGN, AlignedInTar
 from corten.snapshot.erofs.image_writer import ImageWriter
 from corten.snapshot.erofs.layer_tree import LayerTree
-from corten.snapshot.erofs.node import File
 from corten.snapshot.erofs.xattr import attributes
 from corten.snapshot.tar_header import Entry
 from corten.snapshot.tar_reader import TarReader
@@ -26,37 +24,30 @@ class LayerImage:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._content = b""
-        self._offset = 0
-        # What it copies is what `data` gives.
-        self._copied = Copied(fd, cast(TarReader, self), _BITS)
-        self._tree = LayerTree(self._place)
+        self.offset = 0
+        # The place and the contents of an entry are asked for while it is added.
+        self._contents = AlignedInTar(fd, cast(TarReader, self))
+        self._tree = LayerTree(self._contents)
         self.notes = self._tree.notes
 
     def add(self, entry: Entry, content: bytes, offset: int) -> None:
         """One entry of the tar, in which its data begin at `offset`; of a small file, its `content`."""
         self._content = content
-        self._offset = offset
+        self.offset = offset
         self._tree.add(entry)
 
     def finish(self, root: Directory, tar_size: int) -> tuple[int, int]:
         """Lays the image out; `root` tells what the root directory looks like. (Bytes of files, inodes)."""
-        self._copied.flush()
+        self._contents.flush()
         top = self._tree.root
         top.mode = stat.S_IFDIR | root.mode
         top.uid, top.gid, top.mtime_ns = root.uid, root.gid, root.mtime_ns
         top.xattrs = attributes(root.attributes or {}, top.mode)[0]
         usage = self._tree.finish()
-        writer = ImageWriter(self._fd, top, block_bits=_BITS, start=self._copied.end, device_size=tar_size)
+        writer = ImageWriter(self._fd, top, block_bits=_BITS, start=self._contents.end, device_size=tar_size)
         writer.write()
         return usage
 
     def data(self) -> Iterator[memoryview]:
-        """For `Copied`."""
+        """See TarReader."""
         yield memoryview(self._content)
-
-    def _place(self, entry: Entry, node: File) -> None:
-        if entry.size >= LARGE:
-            node.device = 1
-            node.block = self._offset // ALIGN
-        else:
-            self._copied(entry, node)

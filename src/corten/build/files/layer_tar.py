@@ -7,6 +7,7 @@ import os
 
 from corten.errors import InvalidArgument, NoSpace
 from corten.snapshot.digester import Digester
+from corten.snapshot.erofs.contents import ALIGN, LARGE
 from corten.snapshot.limits import DEFAULT_LIMITS
 from corten.snapshot.tar_header import Entry
 from corten.snapshot.tar_writer import TarWriter
@@ -15,14 +16,10 @@ PIECE = 1 << 20
 ZEROS = bytes(PIECE)
 """A piece of a hole: given to `LayerTar.data`, it is hashed and counted, but takes no room on disk."""
 
-ALIGN = 4096
-LARGE = 64 << 10
-"""Files from this size on begin at a multiple of ALIGN in the tar, so that an EROFS image with blocks of that
-size can point to their contents there."""
-
 
 class LayerTar:
-    """Writes to the empty file `fd`. A context: leaving it ends the thread that hashes."""
+    """Writes to the empty file `fd`. Large contents are aligned, so that an image can point to them (see
+    `erofs.contents`). A context: leaving it ends the thread that hashes."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

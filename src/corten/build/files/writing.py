@@ -16,10 +16,11 @@ from corten.build.context.model import SourceTree, Stop
 from corten.build.files.bytecode import HEADER_SIZE, retimed, source_of
 from corten.build.files.content_hasher import ContentHasher
 from corten.build.files.layer_image import LayerImage
-from corten.build.files.layer_tar import LARGE, PIECE, ZEROS, LayerTar
+from corten.build.files.layer_tar import PIECE, ZEROS, LayerTar
 from corten.build.files.nodes import Directory, Extent, File, Link, Node, Special, TreeFile
 from corten.errors import InvalidArgument
 from corten.snapshot import tar_header as h
+from corten.snapshot.erofs.contents import LARGE
 from corten.snapshot.overlay_marks import OPAQUE_NAME
 from corten.snapshot.tar_header import Entry
 

@@ -33,7 +33,7 @@ class LayerCheck:
         self.seen: set[str] = set()
         self._bad: set[str] = set()
         self._sessions = contextlib.ExitStack()
-        self._by_maker: dict[tuple[str, bool], tuple[OverlaySnapshotter, OverlaySession]] = {}
+        self._by_maker: dict[str, tuple[OverlaySnapshotter, OverlaySession]] = {}
 
     def __enter__(self) -> LayerCheck:
         return self
@@ -44,7 +44,7 @@ class LayerCheck:
     def _session(self, chain_id: str) -> tuple[OverlaySnapshotter, OverlaySession]:
         """For the form that the layer has on disk; one worker process for all of a form."""
         maker = self._snapshotter.maker(chain_id)
-        key = (maker.operation, bool(maker.arguments().get("in_tar")))
+        key = f"{maker.operation} {maker.arguments()}"
         if key not in self._by_maker:
             self._by_maker[key] = (maker, self._sessions.enter_context(maker.session()))
         return self._by_maker[key]

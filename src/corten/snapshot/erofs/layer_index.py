@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from corten.snapshot.erofs import disk_format as d
-from corten.snapshot.erofs.contents import Copied, InTar
+from corten.snapshot.erofs.contents import AlignedInTar, Copied, InTar
 from corten.snapshot.erofs.image_writer import ImageWriter
 from corten.snapshot.erofs.layer_tree import LayerTree
 from corten.snapshot.erofs.node import Directory
@@ -40,17 +40,23 @@ def index_layer(
     image: int,
     *,
     device_size: Callable[[], int] | None,
+    aligned: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     models: Mapping[bytes, Model] | None = None,
 ) -> Indexed:
     """Writes the image of the layer in `reader` to the empty file `image` (a descriptor). ArchiveError.
 
     With `device_size`, contents stay in the tar, whose size it tells when the tar has ended, and blocks have
-    512 bytes; without, contents are copied into the image, and blocks have 4096. `models` describe implied
-    directories that are known already.
+    512 bytes; without, contents are copied into the image, and blocks have 4096. With both it and `aligned`,
+    only what the tar aligns to blocks of 4096 stays there. `models` describe implied directories that are
+    known already.
     """
-    bits = 12 if device_size is None else 9
-    contents = Copied(image, reader, bits) if device_size is None else InTar(image, reader)
+    bits = 12 if device_size is None or aligned else 9
+    contents: Copied | InTar | AlignedInTar
+    if device_size is None:
+        contents = Copied(image, reader, bits)
+    else:
+        contents = AlignedInTar(image, reader) if aligned else InTar(image, reader)
     tree = LayerTree(contents, limits=limits)
     # Inodes are many objects that live to the end and make no cycles: collections would only look at them
     # again and again.

@@ -19,6 +19,9 @@ from corten.build.files import writing
 from corten.build.files.model import WrittenLayer
 from corten.build.graph import Copy, MakeDirectory, WriteFile
 from corten.errors import Conflict, InvalidArgument, NoSpace, Unsupported
+from corten.oci.digest import chain_ids
+from corten.snapshot import Layer
+from corten.snapshot.comparison import difference
 from corten.snapshot.erofs.mounts import LayerMounts
 from corten.snapshot.erofs_snapshotter import ErofsSnapshotter
 from tests.unit.build.context.trees import plant, source
@@ -196,6 +199,29 @@ def test_an_image_has_the_same(
         )
     finally:
         mounts.close()
+
+
+def test_an_image_can_be_made_again_from_its_tar(
+    erofs: ErofsSnapshotter, context: SourceTree, tmp_path: Path
+) -> None:
+    image = plant(tmp_path / "image", {"app/": 0o755})
+    image.chmod(0o1751)
+    made = Maker(tmp_path, erofs)(EVERYTHING, context, image=source(image))
+    chain = chain_ids([layer(made).diff_id])[0]
+    blob = str(made.directory / "layer.tar")
+    placed = Layer(chain, layer(made).diff_id, blob, layer(made).diff_id, verified=True)
+    erofs.place(made.directory, placed, layer(made).size, layer(made).inodes, [])
+    maker = erofs.maker(chain)
+    again = Layer(
+        chain,
+        layer(made).diff_id,
+        str(erofs.directory(chain) / "layer.tar"),
+        layer(made).diff_id,
+        verified=True,
+    )
+    with maker.session() as session:
+        staged = session.remake(again, [str(image)])
+        assert difference(erofs.directory(chain), staged.directory, maker.parts) == ""
 
 
 def test_an_image_of_an_opaque_directory(make: Maker, erofs: ErofsSnapshotter, tmp_path: Path) -> None:
