@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 
-from corten.build.graph import ImageSource
+from corten.build.graph import Copy, FileOperation, ImageSource
 from corten.build.instructions.suggestion import suggestion
 from corten.build.lint.platforms import report_base_platform
 from corten.build.parser.quotation import quoted
@@ -14,9 +14,8 @@ from corten.build.plan.image_draft import ImageDraft, empty_image
 from corten.build.plan.model import ImageResolver, NamedContext, ResolvedImage
 from corten.build.plan.named_contexts import (
     SCRATCH,
-    LoadedContext,
-    as_file_system,
     find_context,
+    is_plain_files,
     load_context,
 )
 from corten.build.plan.planning import Planning
@@ -96,9 +95,12 @@ async def _resolve(planning: Planning, images: ImageResolver, state: StageState)
     platform = state.platform or planning.target
     try:
         if state.context is not None:
-            await _replace_by_context(planning, images, state, state.context_name, state.context, platform)
+            await _begin_with_context(planning, images, state, state.context_name, state.context, platform)
+            state.dispatched = True
+            state.steps = 0
         elif found := find_context(planning.options.contexts, state.base_name, platform):
             await _begin_with_context(planning, images, state, *found, platform)
+            begin_with_files(planning, state, state)
         else:
             _begin_with_image(planning, state, await images.resolve(reference.canonical, platform), platform)
     except DockerfileError:
@@ -120,6 +122,7 @@ def _begin_with_image(
     _set_image(state, image, platform)
     if _is_empty(image.config):
         return
+    state.is_image = True
     text = f"FROM {image.reference}"
     state.vertex = planning.vertices.make(
         ImageSource(image.reference, platform),
@@ -130,13 +133,8 @@ def _begin_with_image(
 
 
 def _check_platform(planning: Planning, state: StageState) -> None:
-    image, vertex, platform = state.base_image, state.vertex, state.platform
-    if (
-        image is not None
-        and platform is not None
-        and vertex is not None
-        and not vertex.name.startswith("[context ")
-    ):
+    image, platform = state.base_image, state.platform
+    if image is not None and platform is not None and state.is_image:
         actual = image_platform(image.config.platform)
         report_base_platform(planning.linter, state.node, state.base_name, platform, actual)
 
@@ -149,37 +147,29 @@ async def _begin_with_context(
     context: NamedContext,
     platform: Platform,
 ) -> None:
-    """FROM and COPY --from of a context that is no stage."""
     loaded = await load_context(planning, images, name, context, platform)
-    _use(planning, state, name, loaded, platform)
-
-
-async def _replace_by_context(
-    planning: Planning,
-    images: ImageResolver,
-    state: StageState,
-    name: str,
-    context: NamedContext,
-    platform: Platform,
-) -> None:
-    """A stage in whose place a context of its name stands: none of its instructions counts."""
-    loaded = await load_context(planning, images, name, context, platform)
-    _use(planning, state, name, loaded, platform)
-    state.dispatched = True
-    state.steps = 0
-
-
-def _use(planning: Planning, state: StageState, name: str, loaded: LoadedContext, platform: Platform) -> None:
+    state.context_name = name
     state.vertex = loaded.vertex
     if loaded.image is not None:
         _set_image(state, loaded.image, platform)
+    else:
+        state.platform = platform
+        state.image = ImageDraft(empty_image(platform))
+
+
+def begin_with_files(planning: Planning, state: StageState, base: StageState) -> None:
+    """Where `state` is a stage that begins with a context of files (that of `base`): its file system is a
+    copy of them. Who only copies from a context takes it as it is."""
+    if base.vertex is None or state.stage is None or not is_plain_files(base.vertex):
         return
-    state.platform = platform
-    state.image = ImageDraft(empty_image(platform))
-    if loaded.vertex is not None and state.stage is not None:
-        # Others copy from a context of files as it is; a stage needs a file system.
-        state.vertex = as_file_system(planning, name, loaded.vertex)
-        planning.commit(state, (state.node.start_line, state.node.end_line), f"FROM {name}", state.vertex)
+    state.vertex = planning.vertices.make(
+        FileOperation((Copy(1, "/", "/"),)),
+        (None, base.vertex),
+        name=f"[context {base.context_name}] copy",
+        epoch=planning.layer_epoch(base),
+    )
+    lines = (state.node.start_line, state.node.end_line)
+    planning.commit(state, lines, f"FROM {base.context_name}", state.vertex)
 
 
 def _set_image(state: StageState, image: ResolvedImage, platform: Platform) -> None:

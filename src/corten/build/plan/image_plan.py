@@ -26,7 +26,7 @@ from corten.build.instructions.types import (
     Workdir,
 )
 from corten.build.plan import config_instructions as config
-from corten.build.plan.base_image import resolve_bases
+from corten.build.plan.base_image import begin_with_files, resolve_bases
 from corten.build.plan.commands import make_commands
 from corten.build.plan.copying import plan_copy
 from corten.build.plan.image_draft import time_text
@@ -119,6 +119,7 @@ def _inherit(planning: Planning, state: StageState) -> None:
     state.workdir_set = base.workdir_set
     state.environment.inherit(base.environment)
     state.build_args.update(base.build_args)
+    begin_with_files(planning, state, base)
 
 
 def _plan_command(planning: Planning, state: StageState, command: Command) -> None:
@@ -134,6 +135,7 @@ def _plan_command(planning: Planning, state: StageState, command: Command) -> No
 
 def finish_image(planning: Planning, target: StageState) -> PlannedImage:
     """The image that the target is."""
+    begin_with_files(planning, target, target)
     draft = target.draft
     draft.labels.update(planning.options.labels)
     platform = image_platform(draft.platform) if draft.platform.os else planning.target

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import msgspec
 
 from corten.build.graph import (
-    Copy,
-    FileOperation,
     GitSource,
     HttpSource,
     ImageSource,
@@ -107,10 +105,6 @@ def _image_vertex(planning: Planning, name: str, image: ResolvedImage, platform:
     )
 
 
-def as_file_system(planning: Planning, name: str, vertex: Vertex) -> Vertex:
-    """The files of a context as the file system that a stage begins with."""
-    if isinstance(vertex.operation, ImageSource | LayoutSource):
-        return vertex
-    return planning.vertices.make(
-        FileOperation((Copy(1, "/", "/"),)), (None, vertex), name=f"[context {name}] copy", epoch=0
-    )
+def is_plain_files(vertex: Vertex) -> bool:
+    """Whether it is a source of files, and no file system with layers."""
+    return isinstance(vertex.operation, LocalSource | GitSource | HttpSource)

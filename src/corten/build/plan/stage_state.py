@@ -17,7 +17,7 @@ from corten.oci.platform import Platform
 @dataclass(eq=False, slots=True)
 class Command:
     """An instruction that is to be planned, and the stages it takes files from: one for COPY --from, one
-    for each mount of a RUN (None: no stage, the context). `is_trigger`: ONBUILD of the base has brought
+    for each mount of a RUN (an empty one where it names none). `is_trigger`: ONBUILD of the base has brought
     it."""
 
     instruction: Instruction
@@ -29,10 +29,12 @@ class Command:
 class StageState:
     """A stage of the Dockerfile, or (`stage` None) an image or context that COPY --from or a mount names.
 
-    `base_name` is what FROM says, expanded. `label` is the stage's name in the progress (`stage-1`
-    where it has none). `base` is the stage it is based on. `vertex` is its file system so far, None for
-    scratch. `build_args` are the ARGs that were declared, by their first appearance. `dispatched`: it is
-    ready to be copied from. `last` are the CMD, ENTRYPOINT and HEALTHCHECK that stand in it.
+    `base_name` is what FROM says, expanded. `label` is the stage's name in the progress (`stage-1` where it
+    has none). `context` stands in the stage's place; `context_name` is what that, or the context that FROM
+    names, is known by. `base` is the stage it is based on; `is_image`: FROM names an image with layers.
+    `vertex` is its file system so far, None for scratch. `build_args` are the ARGs that were declared, by
+    their first appearance. `dispatched`: it is ready to be copied from. `last` are the CMD, ENTRYPOINT and
+    HEALTHCHECK that stand in it. `step` of `steps` was the last that got a name.
     """
 
     node: Node
@@ -55,6 +57,7 @@ class StageState:
     build_args: dict[str, str | None] = field(default_factory=dict)
     last: dict[str, Node] = field(default_factory=dict)
     ignore_cache: bool = False
+    is_image: bool = False
     is_resolved: bool = False
     has_triggers: bool = False
     dispatched: bool = False

@@ -93,6 +93,18 @@ async def test_files_as_the_base_of_a_stage() -> None:
     assert [vertex is not None for vertex in image.layers] == [True, True]
 
 
+async def test_a_stage_that_is_files_is_copied_from_as_it_is() -> None:
+    text = "FROM base AS lib\nRUN not-this\nFROM {}\nCOPY --from=lib /a /b\n"
+    image = await plan_one(text.format("scratch"), contexts={"lib": LocalContext()})
+    assert len(operations(image)) == 2
+    image = await plan_one(text.format("lib"), contexts={"lib": LocalContext()})
+    assert operations(image)[1] == FileOperation((Copy(1, "/", "/"),))
+    assert [step for step in history(image) if step] == ["FROM lib", "COPY /a /b # buildkit"]
+    image = await plan_one(text.format("scratch"), contexts={"lib": LocalContext()}, target="lib")
+    assert operations(image)[1:] == [FileOperation((Copy(1, "/", "/"),))]
+    assert history(image) == ["FROM lib"]
+
+
 async def test_a_stage_can_be_based_on_a_stage_that_a_context_replaces() -> None:
     image = await plan_one(
         "FROM nowhere AS one\nRUN not-this\nFROM one\nRUN this\n",
