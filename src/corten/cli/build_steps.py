@@ -133,31 +133,31 @@ class Display:
         self.refresh()
 
 
-_MISSES = {
-    "new": "never built before",
-    "base": "another base image",
-    "variable": "another value of a variable",
-    "file": "changed",
-    "command": "another command",
-    "mount": "another mount",
-    "disabled": "the cache is not to be used",
-    "input": "what it builds on changed",
-    "gone": "its result is not in the cache any more",
+_ABOUT_FILES = {
+    "content": "another content",
+    "mode": "another mode",
+    "owner": "another owner",
+    "type": "another type",
 }
 
 
 def explanation(step: Step) -> str:
-    """`hit`, or `miss: …` with what changed."""
+    """`hit`, or `miss: …` with what changed: which file, which variable, which base."""
     if step.cached:
         return "hit"
-    reasons = []
-    for miss in step.misses:
-        kind, what, detail = miss["kind"], miss.get("what") or "", miss.get("detail") or ""
-        text = f"{what} {_MISSES[kind]}" if kind == "file" and what else _MISSES.get(kind, kind)
-        if what and kind != "file":
-            text += f" ({what})"
-        reasons.append(f"{text}: {detail}" if detail else text)
+    reasons = [
+        _reason(miss["kind"], miss.get("what") or "", miss.get("detail") or "") for miss in step.misses
+    ]
     return f"miss: {'; '.join(reasons)}" if reasons else "miss"
+
+
+def _reason(kind: str, what: str, detail: str) -> str:
+    if kind in ("new", "gone", "disabled"):
+        return detail or kind
+    if kind == "file":
+        detail = _ABOUT_FILES.get(detail, detail)
+    about = f"{kind} {what}".strip()
+    return f"{about}: {detail}" if detail else about
 
 
 def size(count: float) -> str:

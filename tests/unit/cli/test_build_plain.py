@@ -121,17 +121,22 @@ def test_explanations(stream: io.StringIO) -> None:
     feed.start("a", "[1/3] FROM busybox")
     feed.finish("a", cached=True)
     feed.start("b", "[2/3] COPY . .")
-    feed.finish(
-        "b", misses=[{"kind": "file", "what": "src/a.py"}, {"kind": "file", "what": "b", "detail": "new"}]
-    )
+    changed = [
+        {"kind": "file", "what": "src/a.py", "detail": "content"},
+        {"kind": "file", "what": "b", "detail": "added"},
+    ]
+    feed.finish("b", misses=changed)
     feed.start("c", "[3/3] RUN make")
-    feed.finish("c", misses=[{"kind": "input", "what": "[2/3] COPY . ."}])
+    feed.finish("c", misses=[{"kind": "variable", "what": "A", "detail": "1 → 2"}])
+    feed.start("d", "[1/1] RUN other")
+    feed.finish("d", misses=[{"kind": "new", "what": "x", "detail": "there was no such step"}])
     display.end()
     said = [line for line in stream.getvalue().splitlines() if " cache " in line]
     assert said == [
         "#1 cache hit",
-        "#2 cache miss: src/a.py changed; b changed: new",
-        "#3 cache miss: what it builds on changed ([2/3] COPY . .)",
+        "#2 cache miss: file src/a.py: another content; file b: added",
+        "#3 cache miss: variable A: 1 → 2",
+        "#4 cache miss: there was no such step",
     ]
 
 

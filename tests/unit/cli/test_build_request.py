@@ -94,7 +94,11 @@ def test_nothing_is_asked_for_that_was_not_given(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--push", "-t", "r/x"], [("image", {}), ("registry", {})]),
+        (["--push", "-t", "r/x"], [("image", {"push": "true"})]),
+        (
+            ["--push", "-t", "r/x", "-o", "type=image,compression=zstd"],
+            [("image", {"compression": "zstd", "push": "true"})],
+        ),
         (["--load", "-o", "type=oci,dest=x.tar"], [("image", {}), ("oci", {"dest": "x.tar"})]),
         (["-o", "-"], [("tar", {"dest": "-"})]),
         (["-o", "type=oci"], [("oci", {"dest": "-"})]),

@@ -162,8 +162,8 @@ def test_parts_and_explanations() -> None:
     window.feed.start("a", "[1/1] FROM debian", 4)
     window.feed.status("a", "sha256:abc", 12_580_000, 29_150_000)
     assert window.lines()[2].startswith(" => => sha256:abc 12.58MB / 29.15MB")
-    window.feed.finish("a", 5, misses=[{"kind": "new"}])
-    assert "   miss: never built before" in window.end()
+    window.feed.finish("a", 5, misses=[{"kind": "new", "detail": "never built"}])
+    assert "   miss: never built" in window.end()
 
 
 def test_pausing_leaves_the_frame_and_draws_below() -> None:
