@@ -16,9 +16,10 @@ import zstandard
 
 from corten.errors import ArchiveError, IntegrityError, NotFound
 from corten.oci.digest import chain_ids, sha256_of
-from corten.snapshot import Layer, OverlaySnapshotter, Snapshotter
+from corten.snapshot import Layer, Snapshotter
 from corten.snapshot.erofs.support import probe
 from corten.snapshot.erofs_snapshotter import ErofsSnapshotter
+from corten.snapshot.overlay import OverlaySnapshotter
 from tests.unit.snapshot.archives import device, directory, hard_link, member, symlink, tar_of
 
 pytestmark = pytest.mark.root

@@ -4,14 +4,17 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from corten.oci.digest import Digest
-from corten.snapshot.growing import Growing
+
+if TYPE_CHECKING:  # every worker imports this: it begins sooner without
+    from concurrent.futures import Future
+
+    from corten.snapshot.growing import Growing
 
 
 @dataclass(frozen=True, slots=True)

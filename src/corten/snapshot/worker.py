@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,9 @@ from corten.snapshot.tree import remove_tree
 from corten.snapshot.unpack import Unpacker
 
 _REPORT_EVERY = 8 << 20
+# Seconds. Inflating is most of the work, and needs the interpreter's lock for a moment after each piece:
+# with the usual 5 ms it would wait longer for the thread that parses than it inflates.
+_SWITCH = 50e-6
 
 
 class _Orphaned(BaseException):
@@ -62,6 +66,7 @@ class Answer:
 def main(parent: int) -> None:
     """Serves requests until stdin ends or `parent`, the engine's process, is no longer the parent."""
     os.umask(0)
+    sys.setswitchinterval(_SWITCH)
     channel_in, channel_out = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

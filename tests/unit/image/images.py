@@ -15,7 +15,7 @@ from corten.content import ContentStore
 from corten.image.model import ContainerUse
 from corten.image.store import ImageStore
 from corten.oci.platform import Platform
-from corten.snapshot import OverlaySnapshotter
+from corten.snapshot.overlay import OverlaySnapshotter
 from tests.unit.snapshot.archives import member, tar_of
 
 AMD64 = Platform("amd64", "linux")

@@ -21,7 +21,7 @@ from corten.image.registry.client import Registries, RegistryClient
 from corten.oci.image_config import History, ImageConfig, ImageRunConfig, RootFS
 from corten.oci.platform import Platform
 from corten.oci.reference import Reference
-from corten.snapshot import OverlaySnapshotter
+from corten.snapshot.overlay import OverlaySnapshotter
 from tests.unit.image.images import docker_archive, load, make_store
 
 AMD64 = Platform("amd64", "linux")
