@@ -5,10 +5,10 @@
     [images]
     max_disk = "20GiB"
 
-After every pull, load, import and commit, after a container went, and every few minutes, the images that were
-used least recently and that no container uses make room. Nothing that came or was used within the last minute
-goes: an image is pulled before its container is made. Where what is in use and what is fresh take more than
-the limit, it is exceeded.
+After every pull, load, import, build and commit, after a container went, and every few minutes, the images
+that were used least recently and that no container uses make room. Nothing that came or was used within the
+last minute goes: an image is pulled before its container is made. Where what is in use and what is fresh take
+more than the limit, it is exceeded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GRACE_SECONDS = 60.0
 _SETTLE_SECONDS = 0.5
 _EVERY_SECONDS = 300.0
 _SAVE_SECONDS = 30.0
-_TRIGGERS = {"image": ("pull", "load", "import"), "container": ("commit", "destroy")}
+_TRIGGERS = {"image": ("pull", "load", "import", "build"), "container": ("commit", "destroy")}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
