@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corten.client import jsontext
+from corten.client import http, jsontext
 from corten.errors import CortenError, Unavailable
 
 TYPE_CHECKING = False
@@ -53,28 +53,34 @@ def _after(line: bytes, archive: Iterator[bytes]) -> Iterator[bytes]:
 
 def _read(session: Session, answer: Response, display: Display, interrupts: _Interrupts) -> Outcome:
     outcome = Outcome()
+    try:
+        _events(session, answer, display, interrupts, outcome)
+    except http.ProtocolError:
+        pass  # told below
+    finally:
+        display.end()
+    if outcome.last is None:
+        if interrupts.count:
+            raise CortenError("the build was canceled")
+        raise Unavailable("the engine went away while it built: 'corten engine status' tells more")
+    return outcome
+
+
+def _events(
+    session: Session, answer: Response, display: Display, interrupts: _Interrupts, outcome: Outcome
+) -> None:
     decoder = jsontext.LineDecoder()
     pieces = answer.stream()
-    while True:
-        if interrupts.count > 1:
-            break
+    while interrupts.count < 2:
         if not answer.ready(_TICK):
             display.refresh()
             continue
         data = next(pieces, None)
         if data is None:
-            break
+            return
         for event in decoder.feed(data):
             _take(session, event, display, outcome)
         display.refresh()
-    display.end()
-    if outcome.last is None:
-        if interrupts.count:
-            raise CortenError("the build was canceled")
-        raise Unavailable(
-            "the engine went away in the middle of the build: 'corten engine status' tells more"
-        )
-    return outcome
 
 
 def _take(session: Session, event: Json, display: Display, outcome: Outcome) -> None:
