@@ -156,10 +156,14 @@ def _outputs(arguments: Arguments) -> list[Json]:
     push = arguments.on("push")
     if push and not arguments.many("tag"):
         raise InvalidArgument("--push needs a name: give one by --tag")
+    images = [output for output in outputs if output["type"] == "image"]
+    if (arguments.on("load") or push) and not images:
+        images = [{"type": "image", "attributes": {}}]
+        outputs = images + outputs
     if push:
-        outputs.append({"type": "registry", "attributes": {}})
-    if (arguments.on("load") or push) and not any(output["type"] == "image" for output in outputs):
-        outputs.insert(0, {"type": "image", "attributes": {}})
+        # The very image that is stored: under two digests, nobody would know which one was meant.
+        for output in images:
+            output["attributes"]["push"] = "true"
     return outputs
 
 

@@ -38,7 +38,8 @@ class ExportedFile:
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What came of a build. `image_id` and `digest` (of the manifest or index) are empty where no image was
-    made; `names` are canonical. `metadata` is what buildx writes with --metadata-file."""
+    made; `names` are canonical. `metadata` is what buildx writes with --metadata-file. It is about the first
+    output that is an image, or that is pushed."""
 
     image_id: str = ""
     digest: str = ""
@@ -78,7 +79,7 @@ class Exporter:
         """Images are in the store and in registries when it returns; `Exported.files` are still to be read.
         `cache`: see Assembly."""
         assembly = Assembly(images, results, self.blobs, cache=cache)
-        exported = Exported()
+        exported, pushed = Exported(), False
         files: list[ExportedFile] = []
         for output in outputs:
             if isinstance(output, TreeOutput):
@@ -89,8 +90,8 @@ class Exporter:
                 files.append(await self._archive(assembled, output, status))
             else:
                 await self._image(assembled, output, status)
-            if not exported.image_id:
-                exported = _summary(assembled, output)
+            if not exported.image_id or (_is_pushed(output) and not pushed):
+                exported, pushed = _summary(assembled, output), _is_pushed(output)
         return dataclasses.replace(exported, files=tuple(files))
 
     async def _image(self, assembled: Assembled, output: ImageOutput, status: Status) -> None:
@@ -123,6 +124,10 @@ class Exporter:
         split = output.split and len(trees) > 1
         archive = TreeArchive(self._layers.view, trees, split=split)
         return ExportedFile(output.destination, output.unpack, archive.stream())
+
+
+def _is_pushed(output: ImageOutput | ArchiveOutput) -> bool:
+    return isinstance(output, ImageOutput) and output.push
 
 
 def _summary(assembled: Assembled, output: ImageOutput | ArchiveOutput) -> Exported:
