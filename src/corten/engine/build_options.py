@@ -35,13 +35,12 @@ class Places:
 
 
 def plan_options(
-    request: BuildRequest, *, filename: str, ignore: tuple[str, ...], rewrite_timestamps: bool
+    request: BuildRequest, *, ignore: tuple[str, ...], rewrite_timestamps: bool
 ) -> tuple[PlanOptions, Places]:
     """InvalidArgument, NotFound, Unsupported. Reads the named contexts' .dockerignore files."""
     _check(request)
     contexts, places = _contexts(request)
     options = PlanOptions(
-        filename=filename,
         target=request.target,
         platforms=tuple(Platform.parse(text).normalized() for text in request.platforms),
         build_args=dict(request.build_args),

@@ -152,7 +152,6 @@ class Build:
             options, places = await asyncio.to_thread(
                 plan_options,
                 request,
-                filename=definition.name,
                 ignore=definition.ignore,
                 rewrite_timestamps=rewrite,
             )

@@ -22,7 +22,7 @@ from corten.oci.platform import Platform
 
 
 def options(request: BuildRequest) -> object:
-    return plan_options(request, filename="Dockerfile", ignore=("x",), rewrite_timestamps=True)[0]
+    return plan_options(request, ignore=("x",), rewrite_timestamps=True)[0]
 
 
 def test_the_plans_options(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_plans_options(tmp_path: Path) -> None:
             NamedContext("git", "https://example.org/a.git#main"),
         ],
     )
-    made, places = plan_options(request, filename="F", ignore=("x",), rewrite_timestamps=False)
+    made, places = plan_options(request, ignore=("x",), rewrite_timestamps=False)
     assert made.platforms == (Platform("arm64", "linux", "v8"), Platform("amd64", "linux"))
     assert made.hosts == (("db", "10.0.0.1"),) and made.epoch == 7 and not made.rewrite_timestamps
     assert made.limits.memory == 5 and made.limits.shm_size == 6 and made.network == "none"

@@ -15,7 +15,7 @@ from corten.build.plan.git_url import GitReference, parse_git_url
 from corten.build.plan.owners import parse_mode, parse_owner
 from corten.build.plan.planning import Planning
 from corten.build.plan.stage_state import Command, StageState
-from corten.build.plan.vertices import with_upper_keyword
+from corten.build.plan.vertices import Inputs, heredoc_file, with_upper_keyword
 from corten.errors import InvalidArgument
 from corten.oci.digest import parse_digest
 
@@ -43,7 +43,7 @@ def _plan(planning: Planning, state: StageState, instruction: Copy | Add, comman
     is_linked = instruction.link and not instruction.chmod
     copied = planning.vertices.make(
         FileOperation(tuple(layer.actions)),
-        (None if is_linked else state.vertex, *layer.inputs),
+        (None if is_linked else state.vertex, *layer.inputs.vertices),
         name=layer.name,
         stage=state.label,
         lines=instruction.lines,
@@ -128,19 +128,11 @@ class _Layer:
         self.text = with_upper_keyword(planning.shown(instruction.code, state.environment))
         self.name = planning.step_name(state, self.text, state.environment, command)
         self.actions: list[FileAction] = []
-        self.inputs: list[Vertex | None] = []
+        self.inputs = Inputs()
 
     @property
     def _from_name(self) -> str:
         return self._instruction.from_stage if isinstance(self._instruction, Copy) else ""
-
-    def _input(self, vertex: Vertex | None) -> int:
-        """Its place among the inputs; the first is the file system that is written to."""
-        for place, known in enumerate(self.inputs, 1):
-            if known is vertex:
-                return place
-        self.inputs.append(vertex)
-        return len(self.inputs)
 
     def add_source(self, source: str) -> None:
         repository = _repository(self._instruction, source)
@@ -161,7 +153,7 @@ class _Layer:
         filename = url_filename(source)
         checksum = parse_digest(add.checksum) if add.checksum else ""
         file = HttpSource(source, filename, checksum)
-        self._add_remote(file, f"/{filename}", unpack=bool(add.unpack))
+        self._add_remote(file, paths.without_wildcards(f"/{filename}"), unpack=bool(add.unpack))
 
     def _remote(self, source: str, refusal: str) -> Add:
         if not isinstance(self._instruction, Add):
@@ -172,7 +164,7 @@ class _Layer:
         vertex = self._planning.vertices.make(source, name=self.name, lines=self._instruction.lines)
         self.actions.append(
             graph.Copy(
-                self._input(vertex),
+                self.inputs.place(vertex),
                 path,
                 self._destination,
                 owner=self._owner,
@@ -202,7 +194,7 @@ class _Layer:
             source = pivot
         self.actions.append(
             graph.Copy(
-                self._input(self._files()),
+                self.inputs.place(self._files()),
                 paths.absolute("/", source),
                 self._destination,
                 owner=self._owner,
@@ -222,7 +214,7 @@ class _Layer:
         self.actions.append(
             graph.WriteFile(
                 self._destination,
-                file.path,
+                heredoc_file(self._instruction.node, file.path),
                 file.data.encode("utf-8", "surrogateescape"),
                 mode=self._mode,
                 owner=self._owner,

@@ -50,7 +50,7 @@ NamedContext = LocalContext | ImageContext | LayoutContext | RemoteContext | Tar
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for besides the Dockerfile. Nothing here is looked up: build args have values.
 
-    `filename` is what messages call the Dockerfile. `target` is a stage's name or number; empty: the last.
+    `target` is a stage's name or number; empty: the last.
     `platforms` empty: that of the host (or of what is there for it). `build_platform` None: the host's.
     `ignore` are the lines of the context's .dockerignore. `contexts` are by name, or by
     `name::os/architecture` for one platform. `check`: rules for the checks as of `# check=`, which they
@@ -59,7 +59,6 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     `rewrite_timestamps` False: times stay as they are. `hosts` are (name, address).
     """
 
-    filename: str = "Dockerfile"
     target: str = ""
     platforms: tuple[Platform, ...] = ()
     build_platform: Platform | None = None

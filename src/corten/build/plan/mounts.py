@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from corten.build import graph
-from corten.build.graph import Vertex
 from corten.build.instructions.types import Mount, Run
 from corten.build.parser.quotation import quoted
 from corten.build.parser.source_error import error_at
@@ -11,6 +10,7 @@ from corten.build.plan import paths
 from corten.build.plan.outline_record import NeededSecret
 from corten.build.plan.planning import Planning
 from corten.build.plan.stage_state import Command, StageState
+from corten.build.plan.vertices import Inputs
 
 _AGENT_SOCKET = "/run/buildkit/ssh_agent.{}"
 
@@ -20,7 +20,7 @@ class MountPlan:
     system; `agent_socket` is that of the first ssh mount."""
 
     def __init__(self, planning: Planning, state: StageState, instruction: Run, command: Command) -> None:
-        self.inputs: list[Vertex | None] = []
+        self.inputs = Inputs()
         self.mounts: list[graph.Mount] = []
         self.agent_socket = ""
         self._planning = planning
@@ -53,7 +53,7 @@ class MountPlan:
             self._check_defined(mount, source)
         vertex = source.vertex if mount.from_stage else self._planning.context()
         return graph.BindMount(
-            self._input(vertex), paths.absolute("/", mount.source), self._target(mount), mount.readonly
+            self.inputs.place(vertex), paths.absolute("/", mount.source), self._target(mount), mount.readonly
         )
 
     def _cache(self, mount: Mount, source: StageState) -> graph.CacheMount:
@@ -69,7 +69,7 @@ class MountPlan:
             self._target(mount),
             mount.sharing or "shared",
             mount.readonly,
-            input=None if vertex is None or has_owner else self._input(vertex),
+            input=None if vertex is None or has_owner else self.inputs.place(vertex),
             selector=selector,
             mode=0o755 if mount.mode is None else mount.mode,
             uid=mount.uid or 0,
@@ -84,13 +84,6 @@ class MountPlan:
                 "to be defined before current command",
                 mount.text,
             )
-
-    def _input(self, vertex: Vertex | None) -> int:
-        for place, known in enumerate(self.inputs, 1):
-            if known is vertex:
-                return place
-        self.inputs.append(vertex)
-        return len(self.inputs)
 
     def _secret(self, mount: Mount) -> graph.SecretMount:
         id = mount.source or mount.id or paths.base(mount.target)

@@ -57,6 +57,15 @@ def base(path: str) -> str:
     return stripped.rpartition("/")[2] if stripped else "/"
 
 
+def without_wildcards(path: str) -> str:
+    """A pattern that this path alone matches."""
+    if not any(character in path for character in "*?["):
+        return path
+    return "".join([f"[{character}]" if character in "*?[" else character for character in path]).replace(
+        "\\", "[\\\\]"
+    )
+
+
 def has_wildcard(path: str) -> bool:
     """Whether `*`, `?` or `[` stand in it, not escaped by a backslash."""
     position = 0

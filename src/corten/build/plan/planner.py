@@ -127,6 +127,7 @@ class Planner:
 
     async def _start(self, dockerfile: Dockerfile, platform: Platform | None, linter: Linter) -> Planning:
         options = self._options
+        _check_texts(options)
         lexer = WordLexer(escape=dockerfile.escape)
         target = platform or self._build
         build_args = dict(options.build_args)
@@ -181,6 +182,13 @@ def _check_aliases(planning: Planning) -> None:
             raise InvalidArgument(
                 f"context {name}: target stage {quoted(context.stage)} could not be found{hint}"
             )
+
+
+def _check_texts(options: PlanOptions) -> None:
+    for what, values in (("build argument", options.build_args), ("label", options.labels)):
+        for name, value in values.items():
+            if "\0" in name or "\0" in value:
+                raise InvalidArgument(f"{what} {quoted(name)} has a NUL character, which nothing can take")
 
 
 def _fail_on_warnings(linter: Linter) -> None:

@@ -13,7 +13,7 @@ from corten.build.plan.config_instructions import with_shell
 from corten.build.plan.mounts import MountPlan
 from corten.build.plan.planning import Planning
 from corten.build.plan.stage_state import Command, StageState
-from corten.build.plan.vertices import heredoc_summary, with_upper_keyword
+from corten.build.plan.vertices import heredoc_file, heredoc_summary, with_upper_keyword
 
 _PIPES = "/dev/pipes/"
 
@@ -43,7 +43,7 @@ def plan_run(planning: Planning, state: StageState, instruction: Run, command: C
     )
     state.vertex = planning.vertices.make(
         process,
-        (state.vertex, *mounts.inputs),
+        (state.vertex, *mounts.inputs.vertices),
         name=_name(planning, state, instruction, command, script),
         stage=state.label,
         lines=instruction.lines,
@@ -76,8 +76,9 @@ class _Script:
         self.summary = heredoc_summary(first.data)
         if not data.startswith("#!"):
             return (data,)
-        self.files = ((first.name, data.encode("utf-8", "surrogateescape"), 0o755),)
-        return (_PIPES + first.name,)
+        name = heredoc_file(instruction.node, first.name)
+        self.files = ((name, data.encode("utf-8", "surrogateescape"), 0o755),)
+        return (_PIPES + name,)
 
 
 def _is_heredoc(line: str) -> bool:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 from corten.build.graph import Operation, Vertex
+from corten.build.parser.quotation import quoted
+from corten.build.parser.source_error import error_at
+from corten.build.parser.syntax_tree import Node
 from corten.build.parser.white_space import replace_invalid
+from corten.build.plan import paths
 
 _LONGEST_NAME = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -35,6 +39,30 @@ class VertexTable:
             found = Vertex(operation, inputs, shown(name), stage, lines, ignore_cache, epoch)
             self._known[key] = found
         return found
+
+
+class Inputs:
+    """The inputs of a vertex behind the first, each once, in the order in which they are needed."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self.vertices: list[Vertex | None] = []
+
+    def place(self, vertex: Vertex | None) -> int:
+        """The number by which an operation means `vertex`."""
+        found = self._places.setdefault(id(vertex), len(self.vertices) + 1)
+        if found > len(self.vertices):
+            self.vertices.append(vertex)
+        return found
+
+
+def heredoc_file(node: Node, name: str) -> str:
+    """What the file of a here-document is called. A name with slashes in it stays below the directory that
+    it is put into. Raises DockerfileError where nothing is left."""
+    file = paths.base(paths.absolute("/", name))
+    if file == "/":
+        raise error_at(node, f"a here-document cannot be the file {quoted(name)}", name)
+    return file
 
 
 def shown(name: str) -> str:

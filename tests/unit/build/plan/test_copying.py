@@ -153,6 +153,25 @@ async def test_heredocs_are_files() -> None:
     assert history(image)[-1] == "COPY --chown=5 --chmod=600 c <<a <<b /d/ # buildkit"
 
 
+@pytest.mark.parametrize(("name", "file"), [("../../a", "a"), ("a/b", "b"), ("/etc/passwd", "passwd")])
+async def test_a_heredoc_stays_in_the_directory_that_it_is_put_into(name: str, file: str) -> None:
+    assert (await one_file(f"FROM scratch\nCOPY <<{name} /d/\nx\n{name}\n")).name == file
+
+
+@pytest.mark.parametrize("name", ["..", "/", "a/.."])
+async def test_a_heredoc_without_a_name(name: str) -> None:
+    with pytest.raises(DockerfileError, match="a here-document cannot be the file") as raised:
+        await plan(f"FROM scratch\nCOPY <<{name} /d/\nx\n{name}\n")
+    assert raised.value.line == 2
+
+
+async def test_many_sources() -> None:
+    copies = files(
+        await plan_one("FROM scratch\nADD " + "\\\n".join(f"http://x/{n} " for n in range(3000)) + "/d/\n")
+    )
+    assert [copy.input for copy in copies] == list(range(1, 3001))
+
+
 async def test_add_unpacks_what_is_local() -> None:
     for flag, unpack in (("", True), ("--unpack=false ", False), ("--unpack ", True)):
         assert (await one_file(f"FROM scratch\nADD {flag}a.tar /b\n")).unpack is unpack
@@ -171,6 +190,11 @@ async def test_add_of_a_url() -> None:
     (copy,) = files(image)
     assert (copy.source, copy.unpack, copy.allow_missing) == ("/a b-2.tgz", False, False)
     assert layer.inputs == (None, source)
+
+
+async def test_a_name_in_a_url_is_no_pattern() -> None:
+    copy = await one_file("FROM scratch\nADD http://x.org/a%5B1%5D.tgz /y/\n")
+    assert copy.source == "/a[[]1].tgz"
 
 
 @pytest.mark.parametrize("url", ["https://x.org", "https://x.org/", "http://x.org/..", "http://[/a"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from corten.build.context.wildcard import compile_component, split_wildcards
 from corten.build.plan import paths
 
 
@@ -39,6 +40,18 @@ def test_clean(path: str, cleaned: str) -> None:
 )
 def test_working_directory(current: str, path: str, result: str) -> None:
     assert paths.working_directory(current, path) == result
+
+
+@pytest.mark.parametrize("name", ["a", "a[1].tgz", "a*b?", "[\\]", "a\\*", "a\\b"])
+def test_without_wildcards(name: str) -> None:
+    base, wildcards = split_wildcards(f"/d/{paths.without_wildcards(name)}")
+    if wildcards:
+        assert base == "d"
+        (pattern,) = wildcards
+        assert compile_component(pattern).fullmatch(name)
+        assert not compile_component(pattern).fullmatch(name + name)
+    else:
+        assert base == f"d/{name}"
 
 
 @pytest.mark.parametrize(("path", "last"), [("", "."), ("/", "/"), ("a", "a"), ("/a/b/", "b"), ("..", "..")])

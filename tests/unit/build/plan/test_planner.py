@@ -64,6 +64,12 @@ async def test_bytes_that_are_not_utf8_reach_the_process_only() -> None:
     assert image.target.name.isprintable()
 
 
+async def test_nul_in_what_the_client_gives() -> None:
+    for options in ({"build_args": {"a": "x\0y"}}, {"labels": {"a\0": "x"}}):
+        with pytest.raises(InvalidArgument, match="has a NUL character"):
+            await plan("FROM base\n", **options)
+
+
 async def test_names_do_a_terminal_no_harm() -> None:
     image = await plan_one("FROM base\nRUN echo \x1b[2J " + "x" * 5000)
     assert image.target is not None

@@ -53,6 +53,12 @@ async def test_a_heredoc_with_an_interpreter_is_a_program() -> None:
     assert names(image)[-1] == "[2/2] RUN <<prog (#!/usr/bin/python3...)"
 
 
+async def test_a_program_stays_in_its_directory() -> None:
+    process = await one_process("FROM base\nRUN <<../../etc/x\n#!/bin/sh\n../../etc/x\n")
+    assert process.here_documents == (("x", b"#!/bin/sh\n", 0o755),)
+    assert process.args[-1] == "/dev/pipes/x"
+
+
 async def test_several_heredocs_are_for_the_shell() -> None:
     process = await one_process("FROM base\nRUN cat <<a 3<<b >x\n1\na\n2\nb\n")
     assert process.args == ("/bin/sh", "-c", "cat <<a 3<<b >x\n1\na\n2\nb")
