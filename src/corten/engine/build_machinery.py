@@ -64,8 +64,9 @@ class Machinery:
     def mount_digests(self) -> Iterator[StatCache]:
         """What is known of the files in cache mounts."""
         name = str(self._core.paths.build / "cache-mounts")
+        cache = self._caches.open(name)
         try:
-            yield self._caches.open(name)
+            yield cache
         finally:
             self._caches.release(name)
 
