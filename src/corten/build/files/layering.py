@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from corten.build.context.archive_context import is_archive
 from corten.build.context.beneath import explain, open_directory, open_file, show
 from corten.build.context.contents import ContentDigests, check
 from corten.build.context.manifest import describe
@@ -21,7 +22,7 @@ from corten.build.files.destination import Destination, Ids
 from corten.build.files.mode import compile_mode
 from corten.build.files.nodes import Directory, File
 from corten.build.files.owner import Owners
-from corten.build.files.unpacking import Unpacking, is_archive
+from corten.build.files.unpacking import Unpacking
 from corten.build.graph import Copy, FileAction, MakeDirectory, WriteFile
 from corten.errors import InvalidArgument, NotFound
 

@@ -29,22 +29,6 @@ _OVERLAY = b"user.overlay."
 _KINDS = {h.FIFO: stat.S_IFIFO, h.CHARACTER: stat.S_IFCHR, h.BLOCK_DEVICE: stat.S_IFBLK}
 
 
-def is_archive(fd: int) -> bool:
-    """Whether an open regular file begins as a tar does, compressed or not."""
-    offset = 0
-
-    def read(size: int) -> bytes:
-        nonlocal offset
-        piece = os.pread(fd, min(size, 1 << 16), offset)
-        offset += len(piece)
-        return piece
-
-    try:
-        return TarReader(Inflater(read).read).next() is not None
-    except ArchiveError:
-        return False
-
-
 class Unpacking:
     """Unpacks archives into directories of `destination`. `scratch` is a directory for inflated copies,
     which have no name there. `owner` (None: as the archive says) is that of everything."""
