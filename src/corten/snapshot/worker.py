@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -247,22 +246,23 @@ def _pack_tree(answer: Answer, parent: int, *, root: str, target: str) -> dict[s
 
 def _pack(target: str, pack: Callable[[Callable[[bytes | memoryview], object]], None]) -> dict[str, Any]:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    digest = hashlib.sha256()
     size = 0
+    with Digester("sha256") as digester:
 
-    def write(data: bytes | memoryview) -> None:
-        nonlocal size
-        digest.update(data)
-        size += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        def write(data: bytes | memoryview) -> None:
+            nonlocal size
+            data = bytes(data)
+            digester.update(data)
+            size += len(data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
 
-    try:
-        pack(write)
-    finally:
-        os.close(fd)
-    return {"digest": f"sha256:{digest.hexdigest()}", "size": size}
+        try:
+            pack(write)
+        finally:
+            os.close(fd)
+        return {"digest": f"sha256:{digester.hexdigest()}", "size": size}
 
 
 def _view(answer: Answer, parent: int, **request: Any) -> Any:
