@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
 
-from corten.api.build import BuildCacheItem, BuildPruned, BuildRequest
+from corten.api.build import BuildCacheItem, BuildPruned
 from corten.build.context.selection_digest import digest_selection
-from corten.build.context.stat_cache import StatCache, StatCaches
+from corten.build.context.sources import ContextSources, ContextStore, Credentials
 from corten.build.export.layer_tars import LayerTars
 from corten.build.files.writer import FileLayerWriter
 from corten.build.solve.cache_mounts import CacheMounts
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.solver import Solver
-from corten.engine.build_events import BuildEvents
 from corten.engine.build_executor import BuildExecutor
-from corten.engine.build_sources import BuildSources
 from corten.engine.core import Core
 from corten.engine.results import Filters
 from corten.engine.snapshots import open_snapshotter
@@ -27,11 +23,11 @@ class Machinery:
     """One per engine, on its event loop."""
 
     def __init__(
-        self, core: Core, solver: Solver, tars: LayerTars, caches: StatCaches, mounts: CacheMounts
+        self, core: Core, solver: Solver, tars: LayerTars, contexts: ContextStore, mounts: CacheMounts
     ) -> None:
         """Use `open`."""
         self._core = core
-        self._caches = caches
+        self._contexts = contexts
         self.solver = solver
         self.layers = solver.layers
         self.tars = tars
@@ -50,25 +46,13 @@ class Machinery:
         solver = Solver(database, layers, executor, FileLayerWriter(snapshotter), digest_selection)
         await asyncio.to_thread(mounts.recover)
         await solver.recover()
-        return cls(
-            core, solver, LayerTars(core.images.content, layers), StatCaches(place / "contexts"), mounts
-        )
+        contexts = ContextStore(place)
+        await asyncio.to_thread(contexts.recover)
+        return cls(core, solver, LayerTars(core.images.content, layers), contexts, mounts)
 
-    def sources(
-        self, request: BuildRequest, upload: AsyncIterator[bytes] | None, events: BuildEvents
-    ) -> BuildSources:
+    def sources(self, credentials: Credentials) -> ContextSources:
         """The contexts of one build; to be entered."""
-        return BuildSources(request, self._caches)
-
-    @contextlib.contextmanager
-    def mount_digests(self) -> Iterator[StatCache]:
-        """What is known of the files in cache mounts."""
-        name = str(self._core.paths.build / "cache-mounts")
-        cache = self._caches.open(name)
-        try:
-            yield cache
-        finally:
-            self._caches.release(name)
+        return ContextSources(self._contexts, credentials)
 
     async def prune(
         self,

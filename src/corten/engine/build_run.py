@@ -17,6 +17,7 @@ from corten.api.build import (
     FileOffer,
 )
 from corten.build.cache_transfer.imported import ImportedCache
+from corten.build.context.sources import ContextSources
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.output import (
     ArchiveOutput,
@@ -40,7 +41,7 @@ from corten.engine.build_machinery import Machinery
 from corten.engine.build_options import entitlements, plan_options
 from corten.engine.build_registries import BuildRegistries
 from corten.engine.build_shell import ShellStand
-from corten.engine.build_sources import BuildSources
+from corten.engine.build_sources import add_directories, open_context, scope_of
 from corten.engine.build_steps import planned_steps
 from corten.engine.core import Core
 from corten.errors import CortenError, NotFound, Unavailable
@@ -144,10 +145,9 @@ class Build:
                 BuildRegistries(request.registry_auth, insecure=request.insecure_registries, ask=ask)
             )
             lease = stack.enter_context(store.content.lease())
-            sources = await stack.enter_async_context(
-                self._machinery.sources(request, self._upload, self.events)
-            )
-            definition = await self._define(sources.root)
+            sources = await stack.enter_async_context(self._machinery.sources(RequestSecrets(request)))
+            text = await open_context(sources, request, self._upload, self.events)
+            definition = await self._define(sources.root(), text)
             rewrite = rewrites_timestamps(request.outputs)
             options, places = await asyncio.to_thread(
                 plan_options,
@@ -155,7 +155,7 @@ class Build:
                 ignore=definition.ignore,
                 rewrite_timestamps=rewrite,
             )
-            sources.add(places.directories)
+            add_directories(sources, places.directories)
             images = BuildImages(
                 store,
                 registries,
@@ -181,8 +181,8 @@ class Build:
             await self._hand_over(await caches.export(plan, results, exporter, registries, lease))
             return result
 
-    async def _define(self, root: int | None) -> Definition:
-        """The Dockerfile and the .dockerignore."""
+    async def _define(self, root: int | None, text: bytes | None) -> Definition:
+        """The Dockerfile (`text`, when the context was nothing but that) and the .dockerignore."""
         request = self._request
         name = os.path.basename(request.dockerfile) or "Dockerfile"
         with self.events.step(f"[internal] load build definition from {name}") as status:
@@ -190,7 +190,7 @@ class Build:
                 read_definition,
                 request.dockerfile,
                 root,
-                text=request.dockerfile_text,
+                text=text if text is not None else request.dockerfile_text,
                 ignore=request.ignore_text,
             )
             size = len(self._definition.data)
@@ -202,7 +202,7 @@ class Build:
             return await looking
 
     async def _solve(
-        self, plan: BuildPlan, sources: BuildSources, images: BuildImages, imported: ImportedCache
+        self, plan: BuildPlan, sources: ContextSources, images: BuildImages, imported: ImportedCache
     ) -> Results:
         request, solver = self._request, self._machinery.solver
         targets = [image.target for image in plan.images if image.target is not None]
@@ -212,7 +212,7 @@ class Build:
             secrets=RequestSecrets(request),
             allowed=entitlements(request),
             jobs=request.jobs,
-            scope=f"{sources.name}\0{request.dockerfile}",
+            scope=scope_of(request),
             explain=request.explain,
             keep_failed=request.debug_shell,
             lookup=imported.over,

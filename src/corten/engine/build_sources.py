@@ -1,73 +1,67 @@
-"""The contexts of one build."""
+"""The contexts that a request names, opened for its build."""
 
 from __future__ import annotations
 
-import asyncio
-import os
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from corten.api.build import BuildRequest, ContextDirectory, ContextEmpty
-from corten.build.context.model import SourceTree
-from corten.build.context.stat_cache import StatCaches
-from corten.build.graph import GitSource, HttpSource, LocalSource
-from corten.build.solve.protocols import Status
-from corten.errors import NotFound, Unsupported
+from corten.api.build import BuildRequest, ContextDirectory, ContextRemote, ContextUpload
+from corten.build.context.sources import CONTEXT, ContextSources
+from corten.build.graph import GitSource
+from corten.build.plan.model import RemoteContext
+from corten.build.plan.named_contexts import context_source
+from corten.engine.build_events import BuildEvents
+from corten.errors import InvalidArgument
 
 
-class BuildSources:
-    """An asynchronous context manager; `solve.protocols.Sources`."""
+async def open_context(
+    sources: ContextSources,
+    request: BuildRequest,
+    upload: AsyncIterator[bytes] | None,
+    events: BuildEvents,
+) -> bytes | None:
+    """Gives the main context to `sources`. Where it is a URL that yields a Dockerfile alone, that is
+    returned. NotFound, Unavailable, ArchiveError and the like."""
+    context = request.context
+    if isinstance(context, ContextDirectory):
+        sources.directory(CONTEXT, Path(context.path))
+    elif isinstance(context, ContextUpload):
+        if upload is None:
+            raise InvalidArgument("the build context is an upload, and nothing was sent")
+        with events.step("[internal] load remote build context"):
+            await sources.archive(CONTEXT, upload)
+    elif isinstance(context, ContextRemote):
+        return await _remote(sources, context.url, events)
+    return None
 
-    def __init__(self, request: BuildRequest, caches: StatCaches) -> None:
-        self._request = request
-        self._caches = caches
-        self._directories: dict[str, Path] = {}
-        self._trees: dict[LocalSource, SourceTree] = {}
-        self._used: list[str] = []
-        self._fds: list[int] = []
-        self.root: int | None = None
-        self.name = ""
 
-    async def __aenter__(self) -> BuildSources:
-        context = self._request.context
-        if isinstance(context, ContextDirectory):
-            self._directories["context"] = Path(context.path)
-            self.root = self._open(context.path)
-            self.name = context.path
-        elif not isinstance(context, ContextEmpty):
-            raise Unsupported("only a directory can be a build context by now")
-        return self
+async def _remote(sources: ContextSources, url: str, events: BuildEvents) -> bytes | None:
+    source = context_source(CONTEXT, RemoteContext(url))
+    if isinstance(source, GitSource):
+        with events.step(f"[internal] load git source {url}") as step:
+            await sources.repository(CONTEXT, source, status=step)
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise InvalidArgument(
+            f"the build context {url!r} is neither a git repository nor an http(s) URL: a directory is named"
+            " by its path"
+        )
+    with events.step(f"[internal] load remote build context {url}") as step:
+        return await sources.remote(CONTEXT, url, status=step)
 
-    async def __aexit__(self, *exception: object) -> None:
-        for fd in self._fds:
-            os.close(fd)
-        for path in self._used:
-            await asyncio.to_thread(self._caches.release, path)
 
-    def add(self, directories: dict[str, Path]) -> None:
-        self._directories.update(directories)
+def add_directories(sources: ContextSources, directories: Mapping[str, Path]) -> None:
+    """Gives the named contexts that are directories to `sources`. NotFound."""
+    for name, path in directories.items():
+        sources.directory(name, path)
 
-    async def key(self, source: LocalSource | HttpSource | GitSource, status: Status) -> str:
-        return ""
 
-    async def open(self, source: LocalSource | HttpSource | GitSource, status: Status) -> SourceTree:
-        if not isinstance(source, LocalSource):
-            raise Unsupported("only a directory can be a build context by now")
-        tree = self._trees.get(source)
-        if tree is None:
-            directory = self._directories.get(source.name)
-            if directory is None:
-                raise NotFound(f"there is no build context {source.name!r}")
-            path = str(directory)
-            self._used.append(path)
-            contents = await asyncio.to_thread(self._caches.open, path)
-            tree = SourceTree(self._open(path), "the build context", source.ignore, contents=contents)
-            self._trees[source] = tree
-        return tree
-
-    def _open(self, path: str) -> int:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFound(f"cannot open the build context {path}: {error.strerror}") from error
-        self._fds.append(fd)
-        return fd
+def scope_of(request: BuildRequest) -> str:
+    """What the same build is recognised by the next time."""
+    context = request.context
+    where = ""
+    if isinstance(context, ContextDirectory):
+        where = context.path
+    elif isinstance(context, ContextRemote):
+        where = context.url
+    return f"{where}\0{request.dockerfile}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from corten.api.build import BuildCacheItem, BuildPruned, BuildRequest
 from corten.engine.core import Core
-from corten.errors import Conflict, NotFound
+from corten.errors import Conflict, CortenError, NotFound
 
 if TYPE_CHECKING:
     from corten.engine.build_events import BuildLine
     from corten.engine.build_machinery import Machinery
     from corten.engine.build_run import Build
     from corten.engine.results import Filters
+
+_log = logging.getLogger("corten.engine")
 
 
 class BuildService:
@@ -99,9 +102,14 @@ class BuildService:
         return await (await self._open()).usage()
 
     async def recover(self) -> None:
-        """Once at start: removes what a killed engine has left of builds."""
-        if self._core.paths.build.exists():
+        """Once at start: removes what a killed engine has left of builds. An engine that cannot open its
+        build cache starts all the same; builds will tell why."""
+        if not self._core.paths.build.exists():
+            return
+        try:
             await self._open()
+        except (CortenError, OSError):
+            _log.exception("cannot open the build cache")
 
     async def close(self) -> None:
         """Cancels what runs, and waits for its end."""
