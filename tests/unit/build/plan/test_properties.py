@@ -15,43 +15,20 @@ from corten.errors import CortenError
 from corten.oci.image_config import encode_config
 from tests.unit.build.plan.planning import AMD64, ARM64, Images, config
 
+_WORDS = """
+base scratch one two AS 0 a /b/ . .. $x ${x:-a} ${x:?y} x=1 ' " \\ <<E [ 80/udp 1-3 # \u00e9 \xff
+http://h/f git@h:r#m:d --from=one --from=1 --link --parents --chmod=u+x --chown=a: --network=none
+--platform=$BUILDPLATFORM --mount=type=cache,target=/c --mount=from=two,target=t --exclude=*.o
+--mount=type=secret,id=s,env=x
+"""
+_KEYWORDS = """
+FROM RUN COPY ADD ENV ARG LABEL WORKDIR USER VOLUME EXPOSE CMD ENTRYPOINT SHELL ONBUILD HEALTHCHECK
+STOPSIGNAL MAINTAINER from Run
+"""
 WORDS = st.sampled_from(
-    [
-        *["base", "scratch", "one", "two", "AS", "0", "a", "/b/", ".", "..", "$x", "${x:-a}", "${x:?y}", "x=1", "'", '"', "\\", "<<E", "[", "80/udp", "1-3", "#", "é", "ÿ"],
-        *["http://h/f", "git@h:r#m:d", "--from=one", "--from=1", "--link", "--parents", "--chmod=u+x", "--chown=a:", "--network=none"],
-        *["--platform=$BUILDPLATFORM", "--mount=type=cache,target=/c", "--mount=from=two,target=t", "--exclude=*.o"],
-        "--mount=type=secret,id=s,env=x",
-        "--checksum=sha256:" + "0" * 64,
-        "\\\n",
-        "\n",
-        "<<E\nb\nE",
-        '["a", "b"]',
-    ]
+    [*_WORDS.split(), "\\\n", "\n", "<<E\nb\nE", '["a", "b"]', f"--checksum=sha256:{'0' * 64}"]
 )
-KEYWORDS = st.sampled_from(
-    [
-        "FROM",
-        "RUN",
-        "COPY",
-        "ADD",
-        "ENV",
-        "ARG",
-        "LABEL",
-        "WORKDIR",
-        "USER",
-        "VOLUME",
-        "EXPOSE",
-        "CMD",
-        "ENTRYPOINT",
-        "SHELL",
-        "ONBUILD",
-        "HEALTHCHECK",
-        "STOPSIGNAL",
-        "MAINTAINER",
-        "from",
-        "Run",
-    ]
-)
+KEYWORDS = st.sampled_from(_KEYWORDS.split())
 LINES = st.lists(
     st.tuples(KEYWORDS, st.lists(WORDS, max_size=5)).map(lambda line: " ".join([line[0], *line[1]])),
     max_size=10,
