@@ -16,8 +16,9 @@ from tests.system.build.conftest import write_context
 from tests.system.cli.conftest import Corten
 from tests.system.conftest import clean, leftovers
 from tests.system.registry.conftest import Command, RegistryServer, require, server
+from tests.system.rootless.conftest import UID, OrdinaryUser, user
 
-__all__ = ("server",)
+__all__ = ("server", "user")
 
 pytestmark = pytest.mark.root
 
@@ -181,3 +182,26 @@ def test_saved_and_loaded_by_others(corten: Corten, context: Path, tmp_path: Pat
     loaded = corten("load", "-i", str(archive)).stdout
     assert "app:1" in loaded
     assert corten("run", "--rm", "--network", "none", "app:1").stdout == "made\n"
+
+
+@pytest.mark.skipif(not shutil.which("newuidmap"), reason="needs uidmap")
+def test_one_digest_as_root_and_as_an_ordinary_user(
+    corten: Corten, user: OrdinaryUser, tmp_path: Path
+) -> None:
+    """Layers are images of EROFS for the one, and directories for the other; their tars are the same."""
+    dockerfile = (
+        "FROM busybox\nCOPY --chown=1000:1000 . /app/\nCOPY --link x /linked/x\n"
+        "RUN rm -r /data && mkdir /data && echo 1 > /data/new && rm /app/d/e && chmod 4755 /bin/busybox"
+        " && ln -s /x /app/l\nRUN rm -r /app\n"
+    )
+    context = write_context(
+        user.home / "context", {"Dockerfile": dockerfile, "x": "hello\n", "d/e": "deep\n", "long" * 40: "1"}
+    )
+    for path in (context, *context.rglob("*")):
+        os.chown(path, UID, UID)
+    digests = set()
+    for number, build in enumerate((corten, user.corten)):
+        metadata = user.home / f"{number}.json"
+        build("build", "--metadata-file", str(metadata), "-t", "same", str(context))
+        digests.add(json.loads(metadata.read_bytes())["containerimage.digest"])
+    assert len(digests) == 1
