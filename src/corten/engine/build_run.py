@@ -243,9 +243,8 @@ class Build:
         if exported.image_id:
             for name in names or [exported.image_id]:
                 self._core.events.publish("image", "build", exported.image_id, {"name": name})
-        return BuildResult(
-            image_id=exported.image_id, digest=exported.digest, names=names, metadata=exported.metadata
-        )
+        metadata = {"buildx.build.ref": f"corten/corten/{self._request.id}", **exported.metadata}
+        return BuildResult(image_id=exported.image_id, digest=exported.digest, names=names, metadata=metadata)
 
     async def _hand_over(self, files: Sequence[ExportedFile]) -> None:
         """Waits until the client has read each file; Unavailable when it did not read all of one."""

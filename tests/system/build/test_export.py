@@ -104,6 +104,7 @@ def test_pushed(corten: Corten, other: Corten, server: RegistryServer, context: 
         *("--annotation", "org.example.note=yes", str(context)),
     )
     said = json.loads(metadata.read_bytes())
+    assert said["buildx.build.ref"].startswith("corten/corten/") and said["image.name"] == name
     skopeo = Command("skopeo")
     raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{name}")
     manifest = json.loads(raw)
