@@ -164,6 +164,7 @@ class TarReader:
         self._position = 0
 
     def _skip_data(self) -> None:
+        padding = 0 if self._require_end else self._padding
         left = self._left + self._padding
         self.offset += left
         self._left = self._padding = 0
@@ -175,9 +176,12 @@ class TarReader:
             left -= available
             if self._skip is not None and left > PIECE:
                 # Up to the last byte: whether that is there tells that the rest is.
-                self._skip(left - 1)
-                left = 1
-            self._fill()
+                self._skip(left - padding - 1)
+                left = padding + 1
+            if left > padding:
+                self._fill()
+            elif not self._more():
+                return  # as Go's reader has it: docker's client writes archives that end so
 
     def _extension(self, block: bytes, what: str) -> bytes:
         size = h.number(block[124:136], "the size")

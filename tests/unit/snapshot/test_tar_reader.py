@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from corten.errors import ArchiveError
 from corten.snapshot import tar_header as h
 from corten.snapshot.limits import Limits
+from corten.snapshot.tar_reader import TarReader
 from tests.unit.snapshot.archives import directory, hard_link, member, reader_of, symlink, tar_of
 
 SAMPLE = [
@@ -123,6 +124,28 @@ def test_truncation_at_every_block_is_an_error() -> None:
         with pytest.raises(ArchiveError):
             list(reader_of(data[:size], require_end=True))
     assert len(list(reader_of(data[: end + 512], require_end=True))) == len(SAMPLE)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_an_archive_may_end_in_the_padding_of_its_last_file(skip: bool) -> None:
+    """As docker's client writes one when it adds a Dockerfile from elsewhere."""
+    content = bytes(range(256)) * 20_000 + b"end"
+    data = tar_of([member("a", b"small"), member("b", content)])
+    end = data.rindex(b"end") + 3
+
+    def read_all(data: bytes, *, require_end: bool = False) -> list[bytes]:
+        stream = io.BytesIO(data)
+        jump = (lambda count: stream.seek(count, os.SEEK_CUR)) if skip else None
+        reader = TarReader(lambda size: stream.read(size), skip=jump, require_end=require_end)
+        return [entry.name for entry in reader]
+
+    for size in (end, end + 100):
+        assert read_all(data[:size]) == [b"a", b"b"]
+        with pytest.raises(ArchiveError, match="truncated"):
+            read_all(data[:size], require_end=True)
+    for size in (end - 1, end - 600, end - 2_000_000):
+        with pytest.raises(ArchiveError, match="truncated"):
+            read_all(data[:size])
 
 
 @pytest.mark.parametrize(
