@@ -44,6 +44,7 @@ class ClassicStream:
         self._by_vertex: dict[str, _Step] = {}
         self._position = 0
         self._ended = False
+        self._in_stage = False
         self._unchanged = False
         """Whether the last layer came from the cache: then what follows and has none did so too."""
 
@@ -129,13 +130,17 @@ class ClassicStream:
         step.output = []
 
     def _close(self, step: _Step) -> Iterator[Line]:
-        if step.layer:
-            self._unchanged = step.cached and step.word != "FROM"
+        if step.word == "FROM":
+            self._in_stage, self._unchanged = True, False
+        elif step.layer:
+            self._unchanged = step.cached
         else:
             step.cached = self._unchanged
-        if step.cached:
+        if not self._in_stage:
+            return  # an ARG in front of the first FROM
+        if step.cached and step.word != "FROM":
             yield _text(" ---> Using cache\n")
-        elif step.word not in ("FROM", "ARG", "COPY", "ADD"):
+        elif step.word not in ("FROM", "COPY", "ADD"):
             if not step.running:
                 yield _text(f" ---> Running in {step.identity}\n")
             yield _text(f"Removing intermediate container {step.identity}\n")

@@ -174,8 +174,17 @@ def test_cached_steps_and_steps_that_nobody_needed(served: Served) -> None:
         BuildResult(image_id=ID),
     )
     shown = text_of(lines)
-    assert shown.count(" ---> Using cache\n") == 3
+    assert shown.count(" ---> Using cache\n") == 2
     assert "Running in" not in shown and "Removing" not in shown
+
+
+def test_arguments_in_front_of_the_first_stage(served: Served) -> None:
+    lines = classic(served, "", steps("ARG A=1", "FROM busybox"), begun(2), done(2), BuildResult(image_id=ID))
+    assert text_of(lines).splitlines()[:3] == [
+        "Step 1/2 : ARG A=1",
+        "Step 2/2 : FROM busybox",
+        " ---> abababababab",
+    ]
 
 
 def test_steps_that_run_together_are_told_in_order(served: Served) -> None:
