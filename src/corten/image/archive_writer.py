@@ -109,26 +109,30 @@ class ArchiveWriter:
         ]
 
     def _blob(self, descriptor: Descriptor) -> None:
-        if descriptor.digest in self._written:
-            return
-        self._written.add(descriptor.digest)
-        fd = self._content.open(descriptor.digest)
-        try:
-            entry = Entry(_blob_name(descriptor.digest).encode())
-            size = entry.size = entry.real_size = os.fstat(fd).st_size
-            self._tar.add(entry)
-            found = hashlib.new(algorithm_of(descriptor.digest))
-            while piece := os.read(fd, _PIECE):
-                found.update(piece)
-                self._tar.data(piece)
-            self._tar.pad(size)
-            if found.hexdigest() != hex_of(descriptor.digest):
-                raise IntegrityError(
-                    f"blob {descriptor.digest} is damaged on disk: its content has another digest; "
-                    "load or pull the image again"
-                )
-        finally:
-            os.close(fd)
+        if descriptor.digest not in self._written:
+            self._written.add(descriptor.digest)
+            write_blob(self._tar, self._content, descriptor)
+
+
+def write_blob(tar: TarWriter, content: ContentStore, descriptor: Descriptor) -> None:
+    """A blob of the store as a member of an image layout. IntegrityError when it is damaged."""
+    fd = content.open(descriptor.digest)
+    try:
+        entry = Entry(_blob_name(descriptor.digest).encode())
+        size = entry.size = entry.real_size = os.fstat(fd).st_size
+        tar.add(entry)
+        found = hashlib.new(algorithm_of(descriptor.digest))
+        while piece := os.read(fd, _PIECE):
+            found.update(piece)
+            tar.data(piece)
+        tar.pad(size)
+    finally:
+        os.close(fd)
+    if found.hexdigest() != hex_of(descriptor.digest):
+        raise IntegrityError(
+            f"blob {descriptor.digest} is damaged on disk: its content has another digest; load, pull or "
+            "build the image again"
+        )
 
 
 def _blob_name(digest: str) -> str:

@@ -36,12 +36,10 @@ class BlobVariants:
         self._content = content
         self._locks: dict[tuple[str, str, int], asyncio.Lock] = {}
 
-    def find(self, source: Descriptor, compression: Compression, *, oci: bool = True) -> Descriptor | None:
-        """What is there already."""
+    def has(self, source: Descriptor, compression: Compression) -> bool:
+        """Whether it was made already."""
         row = self._tables.variant(source.digest, compression.kind, compression.effective_level)
-        if row is None or not self._content.contains(row.target):
-            return None
-        return _described(source, compression, row.target, row.size, oci)
+        return row is not None and self._content.contains(row.target)
 
     async def get(
         self,

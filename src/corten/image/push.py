@@ -280,7 +280,7 @@ class _Pusher:
 
     async def _compressed(self, blob: Descriptor) -> Descriptor:
         variants, oci = self._store.variants, blob.media_type == OCI_LAYER
-        if variants.find(blob, GZIP) is None:
+        if not variants.has(blob, GZIP):
             self._report(Progress("Compressing", short(blob), 0, blob.size))
         tell = self._telling(blob, "Compressing")
         return await variants.get(blob, GZIP, self._lease, plain=True, oci=oci, tell=tell)

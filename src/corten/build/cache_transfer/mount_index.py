@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 
 from corten.build.context.model import ContentCache, Stop
-from corten.build.context.stat_cache import stat_key
+from corten.build.context.seen_file import stat_key
 from corten.errors import IntegrityError
 from corten.snapshot.tree import open_regular
 
@@ -155,7 +155,7 @@ class _Scan:
         finally:
             os.close(fd)
         if self._contents is not None:
-            self._contents.add(status, found.digest(), seen)
+            self._contents.add(stat_key(status), found.digest(), seen)
         return found.hexdigest()
 
 

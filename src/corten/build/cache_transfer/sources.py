@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
-from corten.build.export.archive import blob_name
 from corten.build.export.layout_index import read_index, read_small
 from corten.errors import IntegrityError, InvalidArgument, NotFound
+from corten.image.copy.layout import blob_name
 from corten.image.registry.client import RegistryClient
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import algorithm_of, hex_of, is_digest

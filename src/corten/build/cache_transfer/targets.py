@@ -10,7 +10,6 @@ from typing import Protocol
 from corten.build.cache_transfer.collection import Part
 from corten.build.cache_transfer.options import LocalCache
 from corten.build.cache_transfer.sources import CacheSource, LayoutSource, RegistrySource
-from corten.build.export.archive import LAYOUT, blob_name, write_blob
 from corten.build.export.assembly import Document
 from corten.build.export.byte_stream import Write, stream_of
 from corten.build.export.exporter import ExportedFile
@@ -19,6 +18,8 @@ from corten.build.export.layout_index import other_entries
 from corten.build.export.protocols import Status
 from corten.build.export.upload import Upload
 from corten.content import ContentStore
+from corten.image.archive_writer import write_blob
+from corten.image.copy.layout import LAYOUT, blob_name
 from corten.image.registry.client import RegistryClient
 from corten.oci.descriptor import Descriptor
 from corten.oci.manifest import OCI_INDEX, REF_NAME, Index, encode

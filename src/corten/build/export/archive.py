@@ -3,8 +3,6 @@ Docker 25 and later write), or as the files of a directory that may hold other i
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -16,17 +14,14 @@ from corten.build.export.byte_stream import Write, stream_of
 from corten.build.export.layout_index import other_entries
 from corten.build.export.output import ArchiveOutput
 from corten.content import ContentStore
-from corten.errors import IntegrityError
+from corten.image.archive_writer import write_blob
+from corten.image.copy.layout import LAYOUT, blob_name
 from corten.oci.descriptor import Descriptor
-from corten.oci.digest import algorithm_of, hex_of
+from corten.oci.digest import algorithm_of
 from corten.oci.manifest import CONTAINERD_NAME, OCI_INDEX, REF_NAME, Index, encode
 from corten.oci.platform import Platform, choose
 from corten.oci.reference import Reference
-from corten.snapshot.tar_header import Entry
 from corten.snapshot.tar_writer import TarWriter
-
-LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_PIECE = 1 << 20
 
 
 class _DockerImage(msgspec.Struct, rename="pascal"):
@@ -109,29 +104,3 @@ def named_entries(entry: Descriptor, names: Sequence[Reference]) -> list[Descrip
         )
         for name in names
     ]
-
-
-def blob_name(digest: str) -> str:
-    """The path of a blob in a layout."""
-    return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
-
-
-def write_blob(tar: TarWriter, content: ContentStore, blob: Descriptor) -> None:
-    """A blob of the store as a member of a layout. IntegrityError when it is damaged."""
-    fd = content.open(blob.digest)
-    try:
-        entry = Entry(blob_name(blob.digest).encode())
-        size = entry.size = entry.real_size = os.fstat(fd).st_size
-        tar.add(entry)
-        found = hashlib.new(algorithm_of(blob.digest))
-        while piece := os.read(fd, _PIECE):
-            found.update(piece)
-            tar.data(piece)
-        tar.pad(size)
-    finally:
-        os.close(fd)
-    if found.hexdigest() != hex_of(blob.digest):
-        raise IntegrityError(
-            f"blob {blob.digest} is damaged on disk: its content has another digest; build the image again "
-            "with --no-cache"
-        )
