@@ -15,12 +15,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from corten.build.context.attributes import read_attributes
 from corten.build.context.beneath import Directories, changed, explain, open_file
 from corten.build.context.model import SourceTree, Stop
-from corten.build.context.stat_cache import stat_key
+from corten.build.context.seen_file import SeenFile
 
 PIECE = 1 << 20
 
-Wanted = tuple[str, str, os.stat_result]
-"""A file: the path of its directory, its name, what the walk saw."""
+Wanted = tuple[str, SeenFile]
+"""A file, and the path of its directory."""
 
 _LARGE = 4 << 20
 _TOGETHER = 128
@@ -30,37 +30,33 @@ _SLOW_SECONDS = 60e-6
 
 
 class ContentDigests:
-    """What is known, by stat key, of the contents of a tree's files during one operation."""
+    """What is known of the contents of a tree's files during one operation."""
 
     def __init__(self, tree: SourceTree) -> None:
         self.tree = tree
         self._found: dict[bytes, bytes] = {}
 
-    def find(self, status: os.stat_result) -> bytes | None:
+    def find(self, file: SeenFile) -> bytes | None:
         """32 bytes, or None."""
-        key = stat_key(status)
-        digest = self._found.get(key)
+        digest = self._found.get(file.key)
         if digest is None and self.tree.contents is not None:
-            digest = self.tree.contents.find(key)
+            digest = self.tree.contents.find(file.key)
         return digest
 
-    def add(self, status: os.stat_result, digest: bytes, seen_ns: int) -> None:
+    def add(self, file: SeenFile, digest: bytes, seen_ns: int) -> None:
         """`seen_ns`: when the file was looked at, before it was read."""
-        self._found[stat_key(status)] = digest
+        self._found[file.key] = digest
         if self.tree.contents is not None:
-            self.tree.contents.add(status, digest, seen_ns)
+            self.tree.contents.add(file.key, digest, seen_ns)
 
     def complete(self, files: Iterable[Wanted], *, stop: Stop | None = None) -> None:
         """Reads those of `files` that are not known. Conflict when one changes meanwhile."""
-        missing: list[Wanted] = []
-        seen: set[bytes] = set()
+        missing: dict[bytes, Wanted] = {}
         for wanted in files:
-            key = stat_key(wanted[2])
-            if key not in seen and self.find(wanted[2]) is None:
-                seen.add(key)
-                missing.append(wanted)
+            if wanted[1].key not in missing and self.find(wanted[1]) is None:
+                missing[wanted[1].key] = wanted
         if missing:
-            _Reading(self, stop).all(missing)
+            _Reading(self, stop).all([*missing.values()])
 
 
 class _Reading:
@@ -72,8 +68,8 @@ class _Reading:
     def all(self, missing: list[Wanted]) -> None:
         """Large files are hashed side by side. Small ones are not, unless the disk makes them wait: what
         they cost is the interpreter's work, of which one thread does as much as several."""
-        large = [wanted for wanted in missing if wanted[2].st_size >= _LARGE]
-        small = [wanted for wanted in missing if wanted[2].st_size < _LARGE]
+        large = [wanted for wanted in missing if wanted[1].size >= _LARGE]
+        small = [wanted for wanted in missing if wanted[1].size < _LARGE]
         portions = [small[start : start + _TOGETHER] for start in range(0, len(small), _TOGETHER)]
         if not large and len(portions) <= 1:
             self.some(small)
@@ -97,52 +93,46 @@ class _Reading:
         """One after the other."""
         directories = Directories(self._tree.root)
         try:
-            for directory, name, status in wanted:
+            for directory, file in wanted:
                 if self._stop is not None:
                     self._stop()
-                self._one(directories, directory, name, status)
+                self._one(directories, directory, file)
         finally:
             directories.close()
 
-    def _one(self, directories: Directories, directory: str, name: str, status: os.stat_result) -> None:
-        path = f"{directory}/{name}" if directory else name
+    def _one(self, directories: Directories, directory: str, file: SeenFile) -> None:
+        path = f"{directory}/{file.name}" if directory else file.name
         seen = time.time_ns()
         try:
-            fd = open_file(directories(directory), name)
+            fd = open_file(directories(directory), file.name)
         except OSError as error:
             raise explain(error, path, self._tree.name) from error
         try:
-            check(fd, status, path, self._tree.name)
+            check(fd, file, path, self._tree.name)
             digest = hashlib.sha256()
-            left = status.st_size
+            left = file.size
             while left > 0 and (piece := os.read(fd, min(left, PIECE))):
                 digest.update(piece)
                 left -= len(piece)
                 if self._stop is not None and left:
                     self._stop()
             attributes = read_attributes(fd)
-            check(fd, status, path, self._tree.name)
+            check(fd, file, path, self._tree.name)
         except OSError as error:
             raise explain(error, path, self._tree.name) from error
         finally:
             os.close(fd)
         if left:
             raise changed(path, self._tree.name)
-        self._digests.add(status, with_attributes(digest.digest(), attributes), seen)
+        self._digests.add(file, with_attributes(digest.digest(), attributes), seen)
 
 
-def check(fd: int, status: os.stat_result, path: str, tree: str) -> None:
-    """Conflict, unless the open file is the one that was seen, as it was."""
-    now = os.fstat(fd)
-    if (
-        now.st_ctime_ns != status.st_ctime_ns
-        or now.st_mtime_ns != status.st_mtime_ns
-        or now.st_size != status.st_size
-        or now.st_ino != status.st_ino
-        or now.st_mode != status.st_mode
-        or now.st_dev != status.st_dev
-    ):
+def check(fd: int, file: SeenFile, path: str, tree: str) -> os.stat_result:
+    """The status of the open file; Conflict, unless it is the one that was seen, as it was."""
+    status = os.fstat(fd)
+    if not file.is_still(status):
         raise changed(path, tree)
+    return status
 
 
 def with_attributes(content: bytes, attributes: dict[bytes, bytes] | None) -> bytes:

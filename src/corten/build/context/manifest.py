@@ -18,12 +18,13 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from corten.build.context.beneath import Directories, explain
-from corten.build.context.contents import attributes_digest
-from corten.build.context.model import Selection, SourceTree
+from corten.build.context.contents import ContentDigests, attributes_digest
+from corten.build.context.model import Selection, Stop
+from corten.build.context.seen_file import SeenFile
 from corten.build.context.selection import Match
 from corten.build.context.walk import Listing
 
@@ -31,16 +32,17 @@ _TAIL = struct.Struct(">cIII32s")
 _ZERO = bytes(32)
 _SPECIAL = {stat.S_IFIFO: b"p", stat.S_IFCHR: b"c", stat.S_IFBLK: b"b"}
 
-Find = Callable[[os.stat_result], bytes | None]
-"""The digest of a regular file; not None for those that are selected."""
 
-
-def describe(tree: SourceTree, matches: Sequence[Match], *, contents: bool, find: Find) -> Selection:
-    """The selection of `matches`; `contents`: as `Copy.contents_of_directory`."""
-    writer = _Writer(tree, find)
+def describe(
+    digests: ContentDigests, matches: Iterable[Match], *, contents: bool, stop: Stop | None = None
+) -> Selection:
+    """The selection of `matches`, with what `digests` knows of their contents; what it does not know is read.
+    `contents`: as `Copy.contents_of_directory`."""
+    writer = _Writer(digests)
     try:
         for match in matches:
             writer.match(match, contents)
+        writer.complete(stop)
     finally:
         writer.close()
     manifest = b"".join(writer.records)
@@ -49,23 +51,35 @@ def describe(tree: SourceTree, matches: Sequence[Match], *, contents: bool, find
 
 
 class _Writer:
-    def __init__(self, tree: SourceTree, find: Find) -> None:
+    """What is known is written down at once, so that little of a large tree is in memory at a time."""
+
+    def __init__(self, digests: ContentDigests) -> None:
         self.records: list[bytes] = []
         self.files = 0
         self.size = 0
-        self._tree = tree
-        self._find = find
-        self._directories = Directories(tree.root)
-        self._links: dict[tuple[int, int], bytes] = {}
+        self._digests = digests
+        self._tree = digests.tree
+        self._directories = Directories(self._tree.root)
+        self._links: dict[bytes, bytes] = {}
+        self._missing: list[tuple[int, str, SeenFile, bytes]] = []
 
     def close(self) -> None:
         self._directories.close()
+
+    def complete(self, stop: Stop | None) -> None:
+        """Fills in what had to be read."""
+        missing = self._missing
+        self._digests.complete([(directory, file) for _, directory, file, _ in missing], stop=stop)
+        for position, _directory, file, path in missing:
+            digest = self._digests.find(file)
+            assert digest is not None
+            self.records[position] = self._regular(path, file, digest)
 
     def match(self, match: Match, contents: bool) -> None:
         self._links.clear()
         if match.file is not None:
             self._record(b"", b"S", 0, 0, 0, _ZERO)
-            self._file(match.directory, match.file[0], os.fsencode(match.name), match.file[1])
+            self._file(match.directory, match.file, os.fsencode(match.name))
             return
         for listing in match.listings:
             if listing.relative:
@@ -76,48 +90,43 @@ class _Writer:
             else:
                 self._directory(listing, os.fsencode(match.name), b"T")
             base = os.fsencode(listing.relative) + b"/" if listing.relative else b""
-            self._files(listing, base)
+            for file in listing.files:
+                self._file(listing.path, file, base + os.fsencode(file.name))
 
-    def _files(self, listing: Listing, base: bytes) -> None:
-        owned = self._tree.keep_owners
-        find = self._find
-        records = self.records
-        for name, status in listing.files:
-            mode = status.st_mode
-            if mode & 0o170000 == stat.S_IFREG and status.st_nlink == 1:
-                digest = find(status)
-                assert digest is not None
-                uid, gid = (status.st_uid, status.st_gid) if owned else (0, 0)
-                path = base + os.fsencode(name)
-                records.append(path + b"\0" + _TAIL.pack(b"f", mode & 0o7777, uid, gid, digest))
-                self.files += 1
-                self.size += status.st_size
-            else:
-                self._file(listing.path, name, base + os.fsencode(name), status)
-
-    def _file(self, directory: str, name: str, path: bytes, status: os.stat_result) -> None:
+    def _file(self, directory: str, file: SeenFile, path: bytes) -> None:
         """Anything but a directory."""
-        kind = stat.S_IFMT(status.st_mode)
         self.files += 1
+        kind = file.mode & 0o170000
         if kind == stat.S_IFREG:
-            self.size += status.st_size
-        if status.st_nlink > 1 and kind == stat.S_IFREG:
-            first = self._links.setdefault((status.st_dev, status.st_ino), path)
-            if first != path:
-                self._record(path, b"h", 0, 0, 0, hashlib.sha256(first).digest())
+            self.size += file.size
+            if file.nlink > 1 and self._linked(file, path):
                 return
-        uid, gid = (status.st_uid, status.st_gid) if self._tree.keep_owners else (0, 0)
-        mode = stat.S_IMODE(status.st_mode)
-        if kind == stat.S_IFREG:
-            digest = self._find(status)
-            assert digest is not None
-            self._record(path, b"f", mode, uid, gid, digest)
-        elif kind == stat.S_IFLNK:
-            target = read_link(self._directories, directory, name, self._tree.name)
+            digest = self._digests.find(file)
+            if digest is None:
+                self._missing.append((len(self.records), directory, file, path))
+                self.records.append(b"")
+            else:
+                self.records.append(self._regular(path, file, digest))
+            return
+        uid, gid = (file.uid, file.gid) if self._tree.keep_owners else (0, 0)
+        if kind == stat.S_IFLNK:
+            target = read_link(self._directories, directory, file.name, self._tree.name)
             digest = hashlib.sha256(os.fsencode(target)).digest()
             self._record(path, b"l", 0o777, uid, gid, digest)
         else:
-            self._record(path, _SPECIAL[kind], mode, uid, gid, status.st_rdev.to_bytes(32, "big"))
+            self._record(path, _SPECIAL[kind], file.mode & 0o7777, uid, gid, file.device.to_bytes(32, "big"))
+
+    def _regular(self, path: bytes, file: SeenFile, digest: bytes) -> bytes:
+        uid, gid = (file.uid, file.gid) if self._tree.keep_owners else (0, 0)
+        return path + b"\0" + _TAIL.pack(b"f", file.mode & 0o7777, uid, gid, digest)
+
+    def _linked(self, file: SeenFile, path: bytes) -> bool:
+        """Writes down a further name of a file that has one already."""
+        first = self._links.setdefault(file.inode, path)
+        if first == path:
+            return False
+        self._record(path, b"h", 0, 0, 0, hashlib.sha256(first).digest())
+        return True
 
     def _directory(self, listing: Listing, path: bytes, kind: bytes) -> None:
         status = listing.status

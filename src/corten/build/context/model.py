@@ -7,7 +7,6 @@ blocks: call it in threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,12 +21,12 @@ class ContentCache(Protocol):
     """Digests of files' contents that are known from earlier; thread-safe."""
 
     def find(self, key: bytes) -> bytes | None:
-        """The digest of the file with this stat key (see `stat_cache.stat_key`), 32 bytes."""
+        """The digest of the file with this stat key (see `seen_file.stat_key`), 32 bytes."""
         ...
 
-    def add(self, status: os.stat_result, digest: bytes, seen_ns: int) -> None:
-        """Notes the digest of a file with this status that was read at `seen_ns` (since 1970) or later; not
-        when it had changed so shortly before that another change could leave no trace."""
+    def add(self, key: bytes, digest: bytes, seen_ns: int) -> None:
+        """Notes the digest of a file with this key that was read at `seen_ns` (since 1970) or later; not when
+        it had changed so shortly before that another change could leave no trace."""
         ...
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from corten.build.context.beneath import explain, open_directory, show
 from corten.build.context.model import SourceTree, Stop
 from corten.build.context.resolve import Place, resolve
-from corten.build.context.walk import Found, Listing, Walk
+from corten.build.context.seen_file import SeenFile
+from corten.build.context.walk import Listing, Walk
 from corten.build.context.wildcard import compile_component, split_wildcards
 from corten.build.graph import Copy
 from corten.build.instructions.suggestion import suggestion
@@ -23,12 +25,12 @@ _MOST_NAMES = 1000
 class Match:
     """One thing that the source matched. `name` is what it is called in a destination that is a directory
     (a link's own name, not that of what it leads to). Either a `file` in the directory `directory` of the
-    tree, or a directory with all that is taken from it: `listings`, itself first."""
+    tree, or a directory with all that is taken from it: `listings`, itself first, walked when asked for."""
 
     name: str
     directory: str = ""
-    file: Found | None = None
-    listings: Sequence[Listing] = ()
+    file: SeenFile | None = None
+    listings: Iterable[Listing] = ()
 
 
 def select(tree: SourceTree, copy: Copy, *, stop: Stop | None = None) -> list[Match]:
@@ -65,11 +67,12 @@ def _match(tree: SourceTree, walk: Walk, path: str, *, follow: bool) -> Match | 
     name = path.rpartition("/")[2]
     if stat.S_ISDIR(place.status.st_mode):
         listings = walk.directory(place.path)
-        return Match(name, listings=listings) if listings else None
+        first = next(listings, None)
+        return Match(name, listings=chain((first,), listings)) if first is not None else None
     if walk.ignores(place.path) or stat.S_ISSOCK(place.status.st_mode):
         return None
     directory, _, own = place.path.rpartition("/")
-    return Match(name, directory, (own, place.status))
+    return Match(name, directory, SeenFile(own, place.status))
 
 
 class _Glob:

@@ -19,10 +19,11 @@ import struct
 import threading
 from pathlib import Path
 
+from corten.build.context.seen_file import changed_at
+
 _MAGIC = b"corstat1"
 _HEAD = len(_MAGIC) + 32
 _ENTRY = struct.Struct("40s32s")
-_KEY = struct.Struct("<QQqqq")
 _MAX_ENTRIES = 500_000
 _SPARE_ENTRIES = 10_000
 _MAX_FILES = 100
@@ -32,14 +33,9 @@ _FINE_NS = 1_000_000_000
 _COARSE_NS = 3_000_000_000
 
 
-def stat_key(status: os.stat_result) -> bytes:
-    """40 bytes that are others as soon as the file is another, or anything of it has changed."""
-    return _KEY.pack(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def is_settled(status: os.stat_result, seen_ns: int) -> bool:
-    """Whether a change after `seen_ns` (since 1970) is certain to change the file's key."""
-    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+def is_settled(key: bytes, seen_ns: int) -> bool:
+    """Whether a change after `seen_ns` (since 1970) is certain to change this stat key of a file."""
+    changed = changed_at(key)
     return seen_ns - changed > (_FINE_NS if changed % 1_000_000_000 else _COARSE_NS)
 
 
@@ -61,10 +57,10 @@ class StatCache:
                 self._used[key] = digest
         return digest
 
-    def add(self, status: os.stat_result, digest: bytes, seen_ns: int) -> None:
+    def add(self, key: bytes, digest: bytes, seen_ns: int) -> None:
         """Notes the digest (32 bytes) of a file that was looked at, and then read, at `seen_ns` or later."""
-        if is_settled(status, seen_ns):
-            self._used[stat_key(status)] = digest
+        if is_settled(key, seen_ns):
+            self._used[key] = digest
             self._changed = True
 
     def save(self) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from corten.build.context.attributes import read_attributes
 from corten.build.context.beneath import explain, open_directory
 from corten.build.context.model import SourceTree, Stop
+from corten.build.context.seen_file import SeenFile
 from corten.build.dockerignore import ROOT, IgnoreMatcher, Verdict, clean_path
 from corten.build.dockerignore_pattern import BadPattern, compile_pattern
 from corten.errors import InvalidArgument
 
-Found = tuple[str, os.stat_result]
-"""A name in a directory, and what is there."""
-
 Takes = Callable[[str], bool]
+
+_by_name = attrgetter("name")
 
 
 class Listing:
@@ -33,7 +34,7 @@ class Listing:
         self.certain = certain  # it is there, whether or not something in it is
         self.status: os.stat_result
         self.attributes: dict[bytes, bytes] | None = None
-        self.files: list[Found] = []
+        self.files: list[SeenFile] = []
 
 
 class _Rules:
@@ -87,19 +88,27 @@ class Walk:
         """Whether the tree's `ignore` matches `path`, or a parent of it."""
         return self._ignored(path).excluded
 
-    def directory(self, path: str) -> list[Listing]:
+    def directory(self, path: str) -> Iterator[Listing]:
         """The directory `path` and all below it, parents first; none when it is ignored, and all in it.
-        What goes wrong is an error that names the file."""
+        Directories of which nothing is taken are left out. What goes wrong is an error that names the file.
+        """
         ignored = self._ignored(path)
-        found: list[Listing] = []
         pending = [(Listing(path, "", True, not ignored.excluded), _Rules(ignored))]
+        uncertain: list[Listing] = []  # those that lead to the next one
         while pending:
             if self._stop is not None:
                 self._stop()
             listing, rules = pending.pop()
-            found.append(listing)
-            pending += self._list(listing, rules)[::-1]
-        return found if all(listing.certain for listing in found) else _used(found)
+            below = self._list(listing, rules)
+            while uncertain and not _is_above(uncertain[-1], listing):
+                uncertain.pop()
+            if listing.certain or listing.files:
+                yield from uncertain
+                uncertain.clear()
+                yield listing
+            else:
+                uncertain.append(listing)
+            pending += below[::-1]
 
     def _ignored(self, path: str) -> Verdict:
         verdict = ROOT
@@ -122,7 +131,7 @@ class Walk:
                 os.close(fd)
         except OSError as error:
             raise explain(error, listing.path, self._tree.name) from error
-        listing.files.sort()
+        listing.files.sort(key=_by_name)
         directories.sort(key=lambda below: below[0].relative)
         return directories
 
@@ -145,7 +154,7 @@ class Walk:
                     if below is not None:
                         directories.append(below)
                 elif kind != stat.S_IFSOCK and (takes is None or takes(name)):
-                    files.append((name, status))
+                    files.append(SeenFile(name, status))
         except OSError as error:
             raise explain(error, path + name, self._tree.name) from error
         return directories
@@ -191,12 +200,5 @@ def _tester(matcher: IgnoreMatcher, directory: str, verdict: Verdict, *, wanted:
     return lambda name: enter(base + name, verdict).excluded is wanted
 
 
-def _used(found: list[Listing]) -> list[Listing]:
-    """Without the directories that are there only for what is in them, where that is nothing."""
-    used: set[str] = set()
-    kept = []
-    for listing in reversed(found):
-        if listing.certain or listing.files or listing.relative in used:
-            kept.append(listing)
-            used.add(listing.relative.rpartition("/")[0])
-    return kept[::-1]
+def _is_above(upper: Listing, lower: Listing) -> bool:
+    return not upper.relative or lower.relative.startswith(upper.relative + "/")

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from corten.build.context.beneath import Directories, show
 from corten.build.context.manifest import read_link
 from corten.build.context.model import SourceTree
+from corten.build.context.seen_file import SeenFile
 from corten.build.context.selection import Match
-from corten.build.context.walk import Found, Listing
+from corten.build.context.walk import Listing
 from corten.build.files.destination import Destination, Ids
 from corten.build.files.mode import Change
 from corten.build.files.nodes import Directory, File, Link, Node, Special, TreeFile
@@ -39,7 +40,7 @@ class Copier:
         self._change = change
         self._contents = contents
         self._sources = Directories(tree.root)
-        self._links: dict[tuple[int, int], File] = {}
+        self._links: dict[bytes, File] = {}
 
     def close(self) -> None:
         """Lets go of what is open."""
@@ -55,36 +56,35 @@ class Copier:
 
     # -- one file
 
-    def _file(self, directory: str, found: Found, name: str, path: str) -> None:
-        node = self._node(directory, *found)
+    def _file(self, directory: str, seen: SeenFile, name: str, path: str) -> None:
+        node = self._node(directory, seen)
         place_file(self._destination, name, path, node, self._owner or ROOT)
 
-    def _node(self, directory: str, name: str, status: os.stat_result) -> Node:
-        mode = status.st_mode & 0o7777
-        kind = stat.S_IFMT(status.st_mode)
-        uid, gid = self._owner or self._ids(status)
+    def _node(self, directory: str, seen: SeenFile) -> Node:
+        mode = seen.mode & 0o7777
+        kind = seen.mode & 0o170000
+        uid, gid = self._owner or ((seen.uid, seen.gid) if self._tree.keep_owners else ROOT)
         if kind == stat.S_IFLNK:
-            target = read_link(self._sources, directory, name, self._tree.name)
-            return Link(uid, gid, status.st_mtime_ns, target)
+            target = read_link(self._sources, directory, seen.name, self._tree.name)
+            return Link(uid, gid, seen.mtime_ns, target)
         if self._change is not None:
             mode = self._change(mode, False)
         if kind != stat.S_IFREG:
-            return Special(mode, uid, gid, status.st_mtime_ns, kind, status.st_rdev)
-        data = TreeFile(self._tree, directory, name, status)
-        file = File(mode, uid, gid, status.st_mtime_ns, data)
-        if status.st_nlink > 1:
-            return self._links.setdefault((status.st_dev, status.st_ino), file)
-        return file
+            return Special(mode, uid, gid, seen.mtime_ns, kind, seen.device)
+        file = File(mode, uid, gid, seen.mtime_ns, TreeFile(self._tree, directory, seen))
+        return self._links.setdefault(seen.inode, file) if seen.nlink > 1 else file
 
     def _ids(self, status: os.stat_result) -> Ids:
         return (status.st_uid, status.st_gid) if self._tree.keep_owners else ROOT
 
     # -- directories
 
-    def _directory(self, listings: Sequence[Listing], name: str, path: str) -> None:
-        nodes = {"": self._top(listings[0], name, path)}
+    def _directory(self, listings: Iterable[Listing], name: str, path: str) -> None:
+        nodes: dict[str, Directory] = {}
         for listing in listings:
-            if listing.relative:
+            if not listing.relative:
+                nodes[""] = self._top(listing, name, path)
+            else:
                 above, _, own = listing.relative.rpartition("/")
                 nodes[listing.relative] = self._inner(nodes[above], own, listing)
             self._files(nodes[listing.relative], listing)
@@ -139,12 +139,12 @@ class Copier:
     def _files(self, directory: Directory, listing: Listing) -> None:
         # In a new directory nothing can be in the way.
         free = not (directory.merged or directory.children)
-        for name, status in listing.files:
-            node = self._node(listing.path, name, status)
+        for seen in listing.files:
+            node = self._node(listing.path, seen)
             if free:
-                self._destination.put(directory, name, node)
+                self._destination.put(directory, seen.name, node)
             else:
-                _put(self._destination, directory, name, node)
+                _put(self._destination, directory, seen.name, node)
 
 
 def prepare(destination: Destination, path: str, owner: Ids) -> tuple[str, ...]:

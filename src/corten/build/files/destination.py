@@ -14,6 +14,7 @@ from corten.build.context.attributes import read_attributes
 from corten.build.context.beneath import Directories, explain, show
 from corten.build.context.model import SourceTree
 from corten.build.context.resolve import components
+from corten.build.context.seen_file import SeenFile
 from corten.build.files.nodes import Below, Directory, File, Link, Node, TreeFile
 from corten.errors import InvalidArgument
 
@@ -161,7 +162,7 @@ class Destination:
         found = self.child(parent, name)
         if not isinstance(found, Below) or not stat.S_ISREG(found.status.st_mode) or self._below is None:
             return None
-        data = TreeFile(self._below, found.directory, found.name, found.status)
+        data = TreeFile(self._below, found.directory, SeenFile(found.name, found.status))
         file = File(found.mode, found.uid, found.gid, found.mtime_ns, data)
         self.put(parent, name, file)
         return file

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from corten.build.context.archive_context import is_archive
@@ -16,7 +16,6 @@ from corten.build.context.contents import ContentDigests, check
 from corten.build.context.manifest import describe
 from corten.build.context.model import Selection, SourceTree, Stop
 from corten.build.context.selection import Match, select
-from corten.build.context.selection_digest import regular_files
 from corten.build.files.copying import ROOT, Copier, place_file
 from corten.build.files.destination import Destination, Ids
 from corten.build.files.mode import compile_mode
@@ -67,15 +66,18 @@ class Layering:
         found = []
         for tree, copy, matches in self._selected:
             digests = self.digests[id(tree)]
-            digests.complete(regular_files(matches), stop=self._stop)
-            found.append(describe(tree, matches, contents=copy.contents_of_directory, find=digests.find))
+            contents = copy.contents_of_directory
+            found.append(describe(digests, matches, contents=contents, stop=self._stop))
         return tuple(found)
 
     def _copy(self, copy: Copy) -> None:
         tree = self._inputs[copy.input]
         if tree is None:
             raise NotFound(f"{show(copy.source)} cannot be copied from an empty file system (scratch)")
-        matches = select(tree, copy, stop=self._stop)
+        # They are gone through twice: to be copied, and to be described.
+        matches = [
+            replace(match, listings=tuple(match.listings)) for match in select(tree, copy, stop=self._stop)
+        ]
         self._selected.append((tree, copy, matches))
         self.digests.setdefault(id(tree), ContentDigests(tree))
         owner = self._owners.find(copy.owner)
@@ -108,12 +110,12 @@ class Layering:
 
     def _unpack(self, tree: SourceTree, match: Match, copy: Copy, owner: Ids | None) -> bool:
         """Unpacks what is an archive; False for what is none."""
-        if match.file is None or not stat.S_ISREG(match.file[1].st_mode):
+        seen = match.file
+        if seen is None or not seen.is_regular:
             return False
-        name, status = match.file
-        path = f"{match.directory}/{name}" if match.directory else name
-        with _opened(tree, match.directory, name, path) as fd:
-            check(fd, status, path, tree.name)
+        path = f"{match.directory}/{seen.name}" if match.directory else seen.name
+        with _opened(tree, match.directory, seen.name, path) as fd:
+            check(fd, seen, path, tree.name)
             if not is_archive(fd):
                 return False
             parts = self.destination.resolve(copy.destination)
@@ -121,7 +123,7 @@ class Layering:
             unpacking = Unpacking(self.destination, self._scratch, owner=owner, stop=self._stop)
             data = unpacking.unpack(fd, f"{show(path)} of {tree.name}", top)
             self._open.callback(os.close, data)
-            check(fd, status, path, tree.name)
+            check(fd, seen, path, tree.name)
         return True
 
     def _write(self, action: WriteFile) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 
 from corten.build.context.model import SourceTree
+from corten.build.context.seen_file import SeenFile
 
 Attributes = dict[bytes, bytes]
 
 
 class TreeFile:
-    """The bytes of a regular file in a source's tree: `name` in `directory`, as the walk saw it."""
+    """The bytes of a regular file in a source's tree: `seen` in `directory`."""
 
-    __slots__ = ("directory", "name", "status", "tree")
+    __slots__ = ("directory", "seen", "tree")
 
-    def __init__(self, tree: SourceTree, directory: str, name: str, status: os.stat_result) -> None:
+    def __init__(self, tree: SourceTree, directory: str, seen: SeenFile) -> None:
         self.tree = tree
         self.directory = directory
-        self.name = name
-        self.status = status
+        self.seen = seen
 
 
 class Extent:

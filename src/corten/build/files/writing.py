@@ -165,34 +165,32 @@ class LayerPass:
         return retimed(piece[:HEADER_SIZE], seconds, self._epoch) + piece[HEADER_SIZE:]
 
     def _tree_file(self, entry: Entry, data: TreeFile, source: File | None) -> None:
-        tree, status = data.tree, data.status
+        tree, seen = data.tree, data.seen
         directories = self._sources.get(id(tree))
         if directories is None:
             directories = self._sources[id(tree)] = Directories(tree.root)
-        path = f"{data.directory}/{data.name}" if data.directory else data.name
-        seen = time.time_ns()
+        path = f"{data.directory}/{seen.name}" if data.directory else seen.name
+        now = time.time_ns()
         try:
-            fd = open_file(directories(data.directory), data.name)
+            fd = open_file(directories(data.directory), seen.name)
         except OSError as error:
             raise explain(error, path, tree.name) from error
         try:
-            check(fd, status, path, tree.name)
+            status = check(fd, seen, path, tree.name)
             entry.xattrs = attributes = read_attributes(fd)
             digests = self._digests.get(id(tree))
-            if digests is not None and digests.find(status) is not None:
+            if digests is not None and digests.find(seen) is not None:
                 digests = None
             if status.st_size < LARGE:
-                self._small(entry, fd, path, data, source, digests, seen)
+                self._small(entry, fd, path, data, source, digests, now)
                 return
             hashing = digests is not None
             pieces = self._hashed(_large(fd, status, path, tree), hashing)
             self._contents(entry, status.st_size, pieces, source)
-            check(fd, status, path, tree.name)
+            check(fd, seen, path, tree.name)
             if digests is not None:
                 noted = digests
-                self._hasher.finish(
-                    lambda digest: noted.add(status, with_attributes(digest, attributes), seen)
-                )
+                self._hasher.finish(lambda digest: noted.add(seen, with_attributes(digest, attributes), now))
         except OSError as error:
             raise explain(error, path, tree.name) from error
         finally:
@@ -206,19 +204,19 @@ class LayerPass:
         data: TreeFile,
         source: File | None,
         digests: ContentDigests | None,
-        seen: int,
+        now: int,
     ) -> None:
-        status = data.status
-        size = status.st_size
+        seen = data.seen
+        size = seen.size
         content = os.read(fd, size) if size else b""
         while len(content) < size and (piece := os.read(fd, size - len(content))):
             content += piece
-        check(fd, status, path, data.tree.name)
+        check(fd, seen, path, data.tree.name)
         if len(content) < size:
             raise changed(path, data.tree.name)
         if digests is not None:
             digest = with_attributes(hashlib.sha256(content).digest(), entry.xattrs)
-            digests.add(status, digest, seen)
+            digests.add(seen, digest, now)
         entry.size = entry.real_size = size
         self._add(entry, content if source is None else self._retimed(content, source))
 

@@ -40,9 +40,11 @@ def names(root: Path, path: str, **fields: Any) -> list[str]:
     found = []
     for match in select(source(root, ignore=IGNORE), Copy(1, path, "/", **fields)):
         if match.file is not None:
-            found.append(f"{match.name}={match.directory}/{match.file[0]}")
+            found.append(f"{match.name}={match.directory}/{match.file.name}")
         else:
-            files = [f"{one.relative}/{name}".lstrip("/") for one in match.listings for name, _ in one.files]
+            files = [
+                f"{one.relative}/{file.name}".lstrip("/") for one in match.listings for file in one.files
+            ]
             found.append(f"{match.name}: {' '.join(files)}")
     return found
 

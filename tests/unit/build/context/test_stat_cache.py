@@ -11,7 +11,8 @@ from typing import cast
 import pytest
 
 from corten.build.context import stat_cache
-from corten.build.context.stat_cache import StatCache, StatCaches, is_settled, stat_key
+from corten.build.context.seen_file import stat_key
+from corten.build.context.stat_cache import StatCache, StatCaches, is_settled
 
 DIGEST = bytes(range(32))
 
@@ -29,7 +30,7 @@ def later(status: os.stat_result) -> int:
 
 def test_what_was_noted_is_found_after_a_restart(tmp_path: Path, status: os.stat_result) -> None:
     caches = StatCaches(tmp_path / "caches")
-    caches.open("/context").add(status, DIGEST, later(status))
+    caches.open("/context").add(stat_key(status), DIGEST, later(status))
     caches.release("/context")
 
     again = StatCaches(tmp_path / "caches")
@@ -39,7 +40,7 @@ def test_what_was_noted_is_found_after_a_restart(tmp_path: Path, status: os.stat
 
 def test_a_file_that_has_just_changed_is_not_noted(tmp_path: Path, status: os.stat_result) -> None:
     cache = StatCache(tmp_path / "cache")
-    cache.add(status, DIGEST, max(status.st_mtime_ns, status.st_ctime_ns) + 1_000_000)
+    cache.add(stat_key(status), DIGEST, max(status.st_mtime_ns, status.st_ctime_ns) + 1_000_000)
     assert cache.find(stat_key(status)) is None
 
 
@@ -48,9 +49,9 @@ def test_whole_seconds_may_be_all_that_a_file_system_counts(tmp_path: Path) -> N
     path.write_text("x")
     second = (time.time_ns() // 1_000_000_000 + 100) * 1_000_000_000
     os.utime(path, ns=(second, second))
-    status = path.stat()
-    assert not is_settled(status, second + 1_500_000_000)
-    assert is_settled(status, second + 3_500_000_000)
+    key = stat_key(path.stat())
+    assert not is_settled(key, second + 1_500_000_000)
+    assert is_settled(key, second + 3_500_000_000)
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "time", "other"])
@@ -77,7 +78,7 @@ def test_every_change_gives_another_key(tmp_path: Path, change: str) -> None:
 def test_a_damaged_file_counts_as_empty(tmp_path: Path, status: os.stat_result, damage: str) -> None:
     path = tmp_path / "cache"
     cache = StatCache(path)
-    cache.add(status, DIGEST, later(status))
+    cache.add(stat_key(status), DIGEST, later(status))
     cache.save()
     data = bytearray(path.read_bytes())
     if damage == "cut":
@@ -97,7 +98,7 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path, status: os.stat_result, 
 def test_nothing_is_written_when_nothing_is_new(tmp_path: Path, status: os.stat_result) -> None:
     path = tmp_path / "cache"
     cache = StatCache(path)
-    cache.add(status, DIGEST, later(status))
+    cache.add(stat_key(status), DIGEST, later(status))
     cache.save()
     first = path.stat().st_ino
     again = StatCache(path)
@@ -123,7 +124,7 @@ def test_it_is_bounded(tmp_path: Path, status: os.stat_result, monkeypatch: pyte
     for build in range(5):
         cache = StatCache(path)
         for number in range(build * 8, build * 8 + 8):
-            cache.add(at(number), DIGEST, seen)
+            cache.add(stat_key(at(number)), DIGEST, seen)
         cache.save()
     kept = StatCache(path)
     found = [number for number in range(40) if kept.find(stat_key(at(number))) is not None]
@@ -132,7 +133,7 @@ def test_it_is_bounded(tmp_path: Path, status: os.stat_result, monkeypatch: pyte
 
     cache = StatCache(path)
     for number in range(100, 200):
-        cache.add(at(number), DIGEST, seen)
+        cache.add(stat_key(at(number)), DIGEST, seen)
     cache.save()
     assert (path.stat().st_size - 40) // 72 == 30
 
@@ -143,7 +144,7 @@ def test_contexts_that_nobody_builds_any_more_are_forgotten(
     monkeypatch.setattr(stat_cache, "_MAX_FILES", 3)
     caches = StatCaches(tmp_path)
     for number in range(6):
-        caches.open(f"/context{number}").add(status, DIGEST, later(status))
+        caches.open(f"/context{number}").add(stat_key(status), DIGEST, later(status))
         caches.release(f"/context{number}")
         newest = max(tmp_path.iterdir(), key=lambda entry: entry.stat().st_mtime_ns)
         os.utime(newest, ns=(number, number))
@@ -153,7 +154,7 @@ def test_contexts_that_nobody_builds_any_more_are_forgotten(
 def test_builds_of_one_context_share_a_cache(tmp_path: Path, status: os.stat_result) -> None:
     caches = StatCaches(tmp_path)
     first, second = caches.open("/context"), caches.open("/context")
-    first.add(status, DIGEST, later(status))
+    first.add(stat_key(status), DIGEST, later(status))
     assert second.find(stat_key(status)) == DIGEST
     caches.release("/context")
     assert second.find(stat_key(status)) == DIGEST
@@ -162,6 +163,6 @@ def test_builds_of_one_context_share_a_cache(tmp_path: Path, status: os.stat_res
 
 def test_a_cache_that_cannot_be_written_fails_nothing(tmp_path: Path, status: os.stat_result) -> None:
     cache = StatCache(tmp_path / "gone/cache")
-    cache.add(status, DIGEST, later(status))
+    cache.add(stat_key(status), DIGEST, later(status))
     cache.save()
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -36,7 +36,7 @@ def found(
     for listing in Walk(source(root, ignore=ignore), include, exclude).directory(path):
         base = listing.relative + "/" if listing.relative else ""
         names.append((base or "/") + ("" if listing.selected else "+"))
-        names += [base + name for name, _status in listing.files]
+        names += [base + file.name for file in listing.files]
     return names
 
 
@@ -204,4 +204,4 @@ def test_it_can_be_stopped(root: Path) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        Walk(source(root), stop=stop).directory("")
+        list(Walk(source(root), stop=stop).directory(""))
