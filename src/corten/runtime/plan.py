@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from corten.errors import InvalidArgument, Unsupported
 from corten.linux import namespace as n
@@ -411,6 +412,12 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
     options = [b"upperdir=" + os.fsencode(root.upper), b"workdir=" + os.fsencode(root.work)]
     if root.volatile:
         options.append(b"volatile")
+    # An upper directory becomes a layer: what is in it has to stand for itself.
+    options += [
+        name + b"=off"
+        for name in (b"redirect_dir", b"metacopy")
+        if _once(name.decode(), partial(_is_on, name))
+    ]
     if _overlay_marks_are_users(draft):
         options.append(b"userxattr")
     mountpoint = os.fsencode(root.mountpoint or os.path.dirname(root.upper))
@@ -423,6 +430,15 @@ def _compile_overlay(draft: Draft, root: Overlay) -> None:
 
 def _overlay_marks_are_users(draft: Draft) -> bool:
     return bool(draft.uid_map) or _once("user namespace", _in_user_namespace)
+
+
+def _is_on(name: bytes) -> bool:
+    """Whether the kernel's overlay has this by default."""
+    try:
+        with open(b"/sys/module/overlay/parameters/" + name) as file:  # noqa: PTH123
+            return file.read().strip() == "Y"
+    except OSError:
+        return False
 
 
 def _in_user_namespace() -> bool:

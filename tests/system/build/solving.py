@@ -144,8 +144,10 @@ class Yard:
                     found[name] = os.readlink(path)
                 elif path.is_file():
                     found[name] = path.read_text(errors="replace")
-                else:
+                elif path.is_dir():
                     found[name + "/"] = ""
+                else:
+                    found[name] = "deleted" if path.is_char_device() else ""
             return found
         finally:
             view.close()

@@ -64,7 +64,15 @@ async def test_what_a_process_changes_is_a_layer(yard: Yard) -> None:
     with await yard.solve(sh(step, "cat /greeting > /again; test ! -e /etc/not-executable")) as results:
         target = [vertex for vertex, _ in results.items()][-1]
         found = yard.files(results.result(target))
-    assert found == {"a/": "", "a/b/": "", "a/link": "b", "again": "hi\n", "etc/": "", "greeting": "hi\n"}
+    assert found == {
+        "a/": "",
+        "a/b/": "",
+        "a/link": "b",
+        "again": "hi\n",
+        "etc/": "",
+        "etc/not-executable": "deleted",
+        "greeting": "hi\n",
+    }
 
 
 async def test_output_and_failure(yard: Yard) -> None:

@@ -19,6 +19,12 @@ from corten.snapshot.overlay_marks import is_opaque
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
 _PYC_HEADER = 16
+_PRIVATE = frozenset(
+    prefix + name
+    for prefix in ("trusted.overlay.", "user.overlay.")
+    for name in ("impure", "nlink", "origin", "protattr", "upper", "uuid")
+)
+"""What an overlay notes in its upper directory for itself."""
 
 
 def settle_upper(
@@ -189,9 +195,12 @@ class _Settling:
     def _directory(self, fd: int, base: str) -> list[str]:
         """Everything in one directory; the names of its directories."""
         below: list[str] = []
+        has_copies = _forget_private(fd)
         with os.scandir(fd) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
+                if has_copies:
+                    _forget_private(f"/proc/self/fd/{fd}/{entry.name}")
                 kind = stat.S_IFMT(status.st_mode)
                 if kind == stat.S_IFDIR:
                     below.append(entry.name)
@@ -239,6 +248,21 @@ class _Settling:
                 os.utime(fd, ns=self._ns)
         finally:
             os.close(fd)
+
+
+def _forget_private(target: int | str) -> bool:
+    """Removes overlay's own marks; whether it is a directory with something that was copied up."""
+    follow = isinstance(target, int)
+    try:
+        names = os.listxattr(target, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return False
+        raise
+    for name in names:
+        if name in _PRIVATE:
+            os.removexattr(target, name, follow_symlinks=follow)
+    return any(name.endswith(".overlay.impure") for name in names)
 
 
 def _source_of(path: str) -> str:
