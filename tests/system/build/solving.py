@@ -147,7 +147,7 @@ class Yard:
                 elif path.is_dir():
                     found[name + "/"] = ""
                 else:
-                    found[name] = "deleted" if path.is_char_device() else ""
+                    found[name] = "" if path.exists() else "deleted"
             return found
         finally:
             view.close()
