@@ -58,7 +58,7 @@ def build_request(call: Call) -> BuildRequest:
         no_cache=call.flag("nocache"),
         pull=call.flag("pull"),
         cache_from=[
-            Attributes("registry", {"ref": name, "ignore-error": "true"})
+            Attributes("registry", {"ref": name})
             for name in _json(call, "cachefrom", list[str] | None, None) or ()
             if name
         ],

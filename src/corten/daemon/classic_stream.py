@@ -89,6 +89,8 @@ class ClassicStream:
                 step.finished = True
             yield from self._advance()
             yield from self._announce(blamed)
+            if blamed.word == "RUN":
+                yield from self._running(blamed)
             yield from self._flush(blamed)
         detail: Line = {"message": failure.message}
         if failure.exit_code not in (0, 1) or failure.step:
@@ -122,12 +124,16 @@ class ClassicStream:
             yield _text("\n")
 
     def _flush(self, step: _Step) -> Iterator[Line]:
-        if step.output and not step.running:
-            step.running = True
-            yield _text(f" ---> Running in {step.identity}\n")
+        if step.output:
+            yield from self._running(step)
         for text in step.output:
             yield _text(text)
         step.output = []
+
+    def _running(self, step: _Step) -> Iterator[Line]:
+        if not step.running:
+            step.running = True
+            yield _text(f" ---> Running in {step.identity}\n")
 
     def _close(self, step: _Step) -> Iterator[Line]:
         if step.word == "FROM":
@@ -141,8 +147,7 @@ class ClassicStream:
         if step.cached and step.word != "FROM":
             yield _text(" ---> Using cache\n")
         elif step.word not in ("FROM", "COPY", "ADD"):
-            if not step.running:
-                yield _text(f" ---> Running in {step.identity}\n")
+            yield from self._running(step)
             yield _text(f"Removing intermediate container {step.identity}\n")
         yield _text(f" ---> {step.identity}\n")
 
