@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from corten.api.build import BuildCacheItem, BuildPruned
 from corten.build.context.selection_digest import digest_selection
 from corten.build.context.sources import ContextSources, ContextStore, Credentials
+from corten.build.context.stat_cache import StatCache
 from corten.build.export.layer_tars import LayerTars
 from corten.build.files.writer import FileLayerWriter
 from corten.build.solve.cache_mounts import CacheMounts
@@ -53,6 +56,16 @@ class Machinery:
     def sources(self, credentials: Credentials) -> ContextSources:
         """The contexts of one build; to be entered."""
         return ContextSources(self._contexts, credentials)
+
+    @contextlib.contextmanager
+    def mount_digests(self) -> Iterator[StatCache]:
+        """What is known of the files in cache mounts."""
+        name = str(self._core.paths.build / "cache-mounts")
+        cache = self._contexts.digests.open(name)
+        try:
+            yield cache
+        finally:
+            self._contexts.digests.release(name)
 
     async def prune(
         self,
