@@ -6,14 +6,16 @@ The digest of a file that has extended attributes covers them as well: their cha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from corten.build.context.ahead import open_seen, opened_ahead
 from corten.build.context.attributes import read_attributes
-from corten.build.context.beneath import Directories, changed, explain, open_file
+from corten.build.context.beneath import Directories, changed, explain
 from corten.build.context.model import SourceTree, Stop
 from corten.build.context.seen_file import SeenFile
 
@@ -23,10 +25,7 @@ Wanted = tuple[str, SeenFile]
 """A file, and the path of its directory."""
 
 _LARGE = 4 << 20
-_TOGETHER = 128
 _THREADS = 4
-# Files whose directory entries and data are in memory take a fifth of this; others wait for the disk.
-_SLOW_SECONDS = 60e-6
 
 
 class ContentDigests:
@@ -66,47 +65,42 @@ class _Reading:
         self._stop = stop
 
     def all(self, missing: list[Wanted]) -> None:
-        """Large files are hashed side by side. Small ones are not, unless the disk makes them wait: what
-        they cost is the interpreter's work, of which one thread does as much as several."""
+        """Large files are hashed side by side. Small ones are not: what they cost is the interpreter's work,
+        of which one thread does as much as several."""
         large = [wanted for wanted in missing if wanted[1].size >= _LARGE]
         small = [wanted for wanted in missing if wanted[1].size < _LARGE]
-        portions = [small[start : start + _TOGETHER] for start in range(0, len(small), _TOGETHER)]
-        if not large and len(portions) <= 1:
-            self.some(small)
+        if len(missing) == 1 or not large:
+            self._some(missing)
             return
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="hash") as pool:
-            futures: list[Future[None]] = [pool.submit(self.some, [wanted]) for wanted in large]
             try:
-                for position, portion in enumerate(portions):
-                    before = time.perf_counter()
-                    self.some(portion)
-                    if time.perf_counter() - before > _SLOW_SECONDS * len(portion):
-                        futures += [pool.submit(self.some, rest) for rest in portions[position + 1 :]]
-                        break
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
+                futures = [pool.submit(self._some, [wanted]) for wanted in large]
+                self._some(small)
+                for future in as_completed(futures):
                     future.result()
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def some(self, wanted: Sequence[Wanted]) -> None:
+    def _some(self, wanted: Sequence[Wanted]) -> None:
         """One after the other."""
         directories = Directories(self._tree.root)
+
+        def open_wanted(wanted: Wanted) -> int:
+            return open_seen(directories, *wanted, self._tree.name)
+
         try:
-            for directory, file in wanted:
-                if self._stop is not None:
-                    self._stop()
-                self._one(directories, directory, file)
+            with contextlib.closing(opened_ahead(wanted, open_wanted)) as opened:
+                for (directory, file), fd in opened:
+                    assert fd is not None
+                    try:
+                        self._one(fd, file, f"{directory}/{file.name}" if directory else file.name)
+                    finally:
+                        os.close(fd)
         finally:
             directories.close()
 
-    def _one(self, directories: Directories, directory: str, file: SeenFile) -> None:
-        path = f"{directory}/{file.name}" if directory else file.name
-        seen = time.time_ns()
-        try:
-            fd = open_file(directories(directory), file.name)
-        except OSError as error:
-            raise explain(error, path, self._tree.name) from error
+    def _one(self, fd: int, file: SeenFile, path: str) -> None:
+        now = time.time_ns()
         try:
             check(fd, file, path, self._tree.name)
             digest = hashlib.sha256()
@@ -114,17 +108,15 @@ class _Reading:
             while left > 0 and (piece := os.read(fd, min(left, PIECE))):
                 digest.update(piece)
                 left -= len(piece)
-                if self._stop is not None and left:
+                if self._stop is not None:
                     self._stop()
             attributes = read_attributes(fd)
             check(fd, file, path, self._tree.name)
         except OSError as error:
             raise explain(error, path, self._tree.name) from error
-        finally:
-            os.close(fd)
         if left:
             raise changed(path, self._tree.name)
-        self._digests.add(file, with_attributes(digest.digest(), attributes), seen)
+        self._digests.add(file, with_attributes(digest.digest(), attributes), now)
 
 
 def check(fd: int, file: SeenFile, path: str, tree: str) -> os.stat_result:

@@ -53,13 +53,15 @@ class Node:
 
 
 class File(Node):
-    """A regular file. `name` is that under which it was written, once it is."""
+    """A regular file. `opened`: its source is open already. `written` is its path in the tar, once it is
+    there."""
 
-    __slots__ = ("data", "written")
+    __slots__ = ("data", "opened", "written")
 
     def __init__(self, mode: int, uid: int, gid: int, mtime_ns: int, data: Bytes) -> None:
         super().__init__(mode, uid, gid, mtime_ns)
         self.data = data
+        self.opened = False
         self.written = b""
 
 

@@ -3,14 +3,16 @@ sources."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
 
+from corten.build.context.ahead import open_seen, opened_ahead
 from corten.build.context.attributes import read_attributes
-from corten.build.context.beneath import Directories, changed, explain, open_file, show
+from corten.build.context.beneath import Directories, changed, explain, show
 from corten.build.context.contents import ContentDigests, check, with_attributes
 from corten.build.context.model import SourceTree, Stop
 from corten.build.files.bytecode import HEADER_SIZE, retimed, source_of
@@ -23,6 +25,9 @@ from corten.snapshot import tar_header as h
 from corten.snapshot.erofs.contents import LARGE
 from corten.snapshot.overlay_marks import OPAQUE_NAME
 from corten.snapshot.tar_header import Entry
+
+_Item = tuple[Directory, bytes, bytes, Node]
+"""Something in a directory: its name, its path, itself; a directory is in itself."""
 
 _MAX_PATH = 4095
 _KINDS = {stat.S_IFIFO: h.FIFO, stat.S_IFCHR: h.CHARACTER, stat.S_IFBLK: h.BLOCK_DEVICE}
@@ -60,20 +65,29 @@ class LayerPass:
 
     def write(self, root: Directory) -> None:
         """Everything in `root`, in an order that depends on the names alone."""
-        pending = [(root, b"")]
-        while pending:
-            if self._stop is not None:
-                self._stop()
-            directory, base = pending.pop()
-            if base:
-                self._directory(directory, base)
-            below: list[tuple[Directory, bytes]] = []
-            for name, node in sorted(_encoded(directory.children), key=_first):
-                if isinstance(node, Directory):
-                    below.append((node, base + name + b"/"))
-                else:
-                    self._node(directory, name, base + name, node)
-            pending += below[::-1]
+        with contextlib.closing(opened_ahead(_items(root), self._open)) as opened:
+            for (directory, name, path, node), fd in opened:
+                try:
+                    if node is directory:
+                        if self._stop is not None:
+                            self._stop()
+                        self._directory(directory, path)
+                    else:
+                        self._node(directory, name, path, node, fd)
+                finally:
+                    if fd is not None:
+                        os.close(fd)
+
+    def _open(self, item: _Item) -> int | None:
+        node = item[3]
+        if not isinstance(node, File) or not isinstance(node.data, TreeFile) or node.opened:
+            return None
+        node.opened = True
+        data = node.data
+        directories = self._sources.get(id(data.tree))
+        if directories is None:
+            directories = self._sources[id(data.tree)] = Directories(data.tree.root)
+        return open_seen(directories, data.directory, data.seen, data.tree.name)
 
     # -- entries
 
@@ -102,7 +116,7 @@ class LayerPass:
             mark.mode = 0o600
             self._add(mark)
 
-    def _node(self, directory: Directory, name: bytes, path: bytes, node: Node) -> None:
+    def _node(self, directory: Directory, name: bytes, path: bytes, node: Node, fd: int | None) -> None:
         if isinstance(node, File):
             if node.written:
                 entry = self._entry(path, h.HARD_LINK, node)
@@ -110,7 +124,7 @@ class LayerPass:
                 self._add(entry)
                 return
             node.written = path
-            self._file(directory, name, path, node)
+            self._file(directory, name, path, node, fd)
         elif isinstance(node, Link):
             entry = self._entry(path, h.SYMLINK, node)
             entry.linkname = os.fsencode(node.target)
@@ -123,12 +137,13 @@ class LayerPass:
 
     # -- contents
 
-    def _file(self, directory: Directory, name: bytes, path: bytes, node: File) -> None:
+    def _file(self, directory: Directory, name: bytes, path: bytes, node: File, fd: int | None) -> None:
         entry = self._entry(path, h.REGULAR, node)
         data = node.data
         source = self._compiled_from(directory, name) if self._epoch is not None else None
         if isinstance(data, TreeFile):
-            self._tree_file(entry, data, source)
+            assert fd is not None
+            self._tree_file(entry, data, fd, source)
         elif isinstance(data, Extent):
             self._contents(entry, data.size, _extent(data), source)
         else:
@@ -164,17 +179,10 @@ class LayerPass:
         seconds = source.mtime_ns // 1_000_000_000
         return retimed(piece[:HEADER_SIZE], seconds, self._epoch) + piece[HEADER_SIZE:]
 
-    def _tree_file(self, entry: Entry, data: TreeFile, source: File | None) -> None:
+    def _tree_file(self, entry: Entry, data: TreeFile, fd: int, source: File | None) -> None:
         tree, seen = data.tree, data.seen
-        directories = self._sources.get(id(tree))
-        if directories is None:
-            directories = self._sources[id(tree)] = Directories(tree.root)
         path = f"{data.directory}/{seen.name}" if data.directory else seen.name
         now = time.time_ns()
-        try:
-            fd = open_file(directories(data.directory), seen.name)
-        except OSError as error:
-            raise explain(error, path, tree.name) from error
         try:
             status = check(fd, seen, path, tree.name)
             entry.xattrs = attributes = read_attributes(fd)
@@ -184,17 +192,14 @@ class LayerPass:
             if status.st_size < LARGE:
                 self._small(entry, fd, path, data, source, digests, now)
                 return
-            hashing = digests is not None
-            pieces = self._hashed(_large(fd, status, path, tree), hashing)
+            pieces = self._hashed(_large(fd, status, path, tree), digests is not None)
             self._contents(entry, status.st_size, pieces, source)
             check(fd, seen, path, tree.name)
-            if digests is not None:
-                noted = digests
-                self._hasher.finish(lambda digest: noted.add(seen, with_attributes(digest, attributes), now))
         except OSError as error:
             raise explain(error, path, tree.name) from error
-        finally:
-            os.close(fd)
+        if digests is not None:
+            noted = digests
+            self._hasher.finish(lambda digest: noted.add(seen, with_attributes(digest, attributes), now))
 
     def _small(
         self,
@@ -225,6 +230,22 @@ class LayerPass:
             if hashing:
                 self._hasher.update(piece)
             yield piece
+
+
+def _items(root: Directory) -> Iterator[_Item]:
+    """What is in `root`, each directory's files before the directories in it."""
+    pending = [(root, b"")]
+    while pending:
+        directory, base = pending.pop()
+        if base:
+            yield directory, b"", base, directory
+        below: list[tuple[Directory, bytes]] = []
+        for name, node in sorted(_encoded(directory.children), key=_first):
+            if isinstance(node, Directory):
+                below.append((node, base + name + b"/"))
+            else:
+                yield directory, name, base + name, node
+        pending += below[::-1]
 
 
 def _first(item: tuple[bytes, Node]) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corten.build.context import contents
+from corten.build.context import ahead, contents
 from corten.build.context.manifest import Difference, differences
 from corten.build.context.selection_digest import digest_selection
 from corten.build.context.stat_cache import StatCache
@@ -201,13 +201,13 @@ def test_an_unchanged_context_is_not_opened(
     cache.save()
 
     opened: list[str] = []
-    real = contents.open_file
+    real = ahead.open_file
 
     def open_file(directory: int, name: str) -> int:
         opened.append(name)
         return real(directory, name)
 
-    monkeypatch.setattr(contents, "open_file", open_file)
+    monkeypatch.setattr(ahead, "open_file", open_file)
     again = StatCache(tmp_path / "cache")
     assert digest_selection(source(settled, contents=again), Copy(1, "/", "/")) == first
     assert opened == []
@@ -235,18 +235,6 @@ def test_many_and_large_files(tmp_path: Path) -> None:
             file.write(b"%d" % number)
     selection = digest_selection(source(tmp_path), Copy(1, "/", "/"))
     assert (selection.files, selection.size) == (303, 15_000_000 + 10 + 2 * 90 + 3 * 200)
-
-
-def test_a_slow_disk_is_read_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(300):
-        (tmp_path / f"{number:03}").write_bytes(b"%d" % number)
-    expected = digest(tmp_path)
-    monkeypatch.setattr(contents, "_SLOW_SECONDS", -1.0)
-    assert digest(tmp_path) == expected
-    (tmp_path / "250").chmod(0o000)
-    if os.geteuid() != 0:
-        with pytest.raises(Denied, match="'250'"):
-            digest(tmp_path)
 
 
 # -- what changes meanwhile
@@ -303,21 +291,21 @@ def test_a_file_that_is_replaced_by_a_pipe_does_not_hang(
 ) -> None:
     path = tmp_path / "victim"
     path.write_text("x")
-    real = contents.open_file
+    real = ahead.open_file
 
     def open_file(directory: int, name: str) -> int:
         path.unlink()
         os.mkfifo(path)
         return real(directory, name)
 
-    monkeypatch.setattr(contents, "open_file", open_file)
+    monkeypatch.setattr(ahead, "open_file", open_file)
     with pytest.raises(Conflict, match="'victim'"):
         digest(tmp_path)
 
 
 def test_a_file_that_vanishes_or_becomes_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "victim"
-    real = contents.open_file
+    real = ahead.open_file
     for replace in (path.unlink, lambda: (path.unlink(), path.symlink_to("/etc/passwd"))):
         path.unlink(missing_ok=True)
         path.write_text("x")
@@ -326,7 +314,7 @@ def test_a_file_that_vanishes_or_becomes_a_link(tmp_path: Path, monkeypatch: pyt
             replace()
             return real(directory, name)
 
-        monkeypatch.setattr(contents, "open_file", open_file)
+        monkeypatch.setattr(ahead, "open_file", open_file)
         with pytest.raises(Conflict, match="'victim'"):
             digest(tmp_path)
 

@@ -7,11 +7,11 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from corten.build.context import ahead
 from corten.build.context.model import SourceTree
 from corten.build.context.selection_digest import digest_selection
 from corten.build.context.stat_cache import StatCache
@@ -99,17 +99,14 @@ def test_the_contents_digest_comes_along(make: Maker, context: SourceTree) -> No
 def test_each_file_is_opened_once(
     make: Maker, context: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from corten.build.context import contents
-
     opened: list[str] = []
-    for module in (writing, contents):
-        real = module.open_file
+    real = ahead.open_file
 
-        def open_file(directory: int, name: str, real: Callable[[int, str], int] = real) -> int:
-            opened.append(name)
-            return real(directory, name)
+    def open_file(directory: int, name: str) -> int:
+        opened.append(name)
+        return real(directory, name)
 
-        monkeypatch.setattr(module, "open_file", open_file)
+    monkeypatch.setattr(ahead, "open_file", open_file)
     make(EVERYTHING, context)
     assert sorted(opened) == sorted(["small", "empty", "large", "larger", "n" * 150, "block"])
 
@@ -124,7 +121,7 @@ def test_what_was_read_is_known_afterwards(make: Maker, context: SourceTree, tmp
     cache.save()
     again = source(tmp_path / "context", contents=StatCache(tmp_path / "cache"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("corten.build.context.contents.open_file", None)
+        patch.setattr("corten.build.context.ahead.open_file", None)
         assert digest_selection(again, EVERYTHING) == layer(made).selections[0]
 
 
@@ -248,7 +245,7 @@ def test_what_changes_while_it_is_copied(
     make: Maker, context: SourceTree, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = tmp_path / "context" / name
-    real = writing.open_file
+    real = ahead.open_file
 
     def open_file(directory: int, own: str) -> int:
         fd = real(directory, own)
@@ -257,7 +254,7 @@ def test_what_changes_while_it_is_copied(
                 file.write(b"more")
         return fd
 
-    monkeypatch.setattr(writing, "open_file", open_file)
+    monkeypatch.setattr(ahead, "open_file", open_file)
     with pytest.raises(Conflict, match=f"'{name}' in the build context changed while it was read"):
         make(EVERYTHING, context)
 
