@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -153,8 +152,7 @@ async def shell(call: Call) -> web.StreamResponse:
     connection = Connection(call, multiplexed=False)
     fd = connection.duplicate()
     connection.release()
-    with suppress(CortenError):  # there is nobody left to tell: the connection is the shell's
-        await stand.open(fd, call.number("h") or 0, call.number("w") or 0)
+    await stand.open(fd, call.number("h") or 0, call.number("w") or 0)
     return Hijacked()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from corten.build.graph import Exec
 from corten.build.solve.failure import BuildFailed
 from corten.build.solve.protocols import Resize, Terminal
 from corten.build.solve.solver import Solver
-from corten.errors import Conflict, NotFound
+from corten.errors import Conflict, CortenError, NotFound
 
 _SHELL = "/bin/sh"
 
@@ -25,28 +26,37 @@ class ShellStand:
         self._failed: BuildFailed | None = None
         self._solver: Solver | None = None
         self._over = asyncio.Event()
-        self._opened = False
+        self._running: asyncio.Future[int] | None = None
         self._resize: Resize | None = None
 
     async def offer(self, failed: BuildFailed, solver: Solver) -> None:
-        """Tells the client, and returns when its shell has ended, or it wants none."""
+        """Tells the client, and returns when its shell has ended, or it wants none. A build that is cancelled
+        meanwhile ends the shell."""
         self._failed, self._solver = failed, solver
         try:
             self._report(ShellOffer(self._id, "", failed.vertex.name))
             await self._over.wait()
         finally:
             self._failed = None
+            if self._running is not None:
+                self._running.cancel()
+                await asyncio.wait({self._running})
 
-    async def open(self, fd: int, rows: int, columns: int) -> int:
-        """Runs a shell on the descriptor (closed at the end); its exit code. NotFound when no step waits."""
+    async def open(self, fd: int, rows: int, columns: int) -> None:
+        """Runs a shell on the descriptor, which is closed at the end; what goes wrong is written there, for
+        the client reads nothing else any more."""
         try:
-            if self._failed is None or self._solver is None:
-                raise NotFound("no step of the build waits for a shell")
-            if self._opened:
-                raise Conflict("the build has a shell already")
-            self._opened = True
+            self.check()
+            assert self._failed is not None and self._solver is not None
             terminal = Terminal(fd, rows=rows, columns=columns, started=self._started)
-            return await self._solver.debug(self._failed, _shell_of(self._failed), terminal)
+            work = self._solver.debug(self._failed, _shell_of(self._failed), terminal)
+            self._running = asyncio.ensure_future(work)
+            await asyncio.wait({self._running})
+            if not self._running.cancelled():
+                self._running.result()
+        except CortenError as error:
+            with contextlib.suppress(OSError):
+                os.write(fd, f"corten: no shell: {error.message}\r\n".encode())
         finally:
             self._resize = None
             os.close(fd)
@@ -65,7 +75,7 @@ class ShellStand:
         """NotFound, Conflict: what `open` would raise."""
         if self._failed is None:
             raise NotFound("no step of the build waits for a shell")
-        if self._opened:
+        if self._running is not None:
             raise Conflict("the build has a shell already")
 
     def decline(self) -> None:
