@@ -22,6 +22,13 @@ class Address:
         return f"unix://{self.path}" if self.path else f"tcp://{self.host}:{self.port}"
 
     @property
+    def authority(self) -> str:
+        """What the Host header says."""
+        if self.path:
+            return "corten"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def stdio_path(self) -> str:
         """The socket that takes a client's file descriptors, next to a local engine's own; empty for a
         remote."""

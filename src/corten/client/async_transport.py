@@ -228,6 +228,7 @@ class AsyncTransport:
         head = http.encode_request(
             method,
             http.target(path, query),
+            host=self.address.authority,
             headers=fields,
             content_length=None if whole is None else len(whole),
             chunked=pieces is not None,

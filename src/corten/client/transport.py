@@ -309,6 +309,7 @@ class Transport:
         head = http.encode_request(
             method,
             http.target(path, query),
+            host=self.address.authority,
             headers=fields,
             content_length=None if whole is None else len(whole),
             chunked=pieces is not None,

@@ -6,6 +6,8 @@ import http.client
 
 import pytest
 
+from corten.client.address import resolve
+from corten.client.transport import Transport
 from corten.daemon.listening import listen_tcp
 from tests.unit.daemon.conftest import Served
 
@@ -34,3 +36,14 @@ def test_web_pages_are_refused(served: Served, headers: dict[str, str], status: 
         assert response.status == status
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_our_own_client_is_let_in(served: Served, host: str) -> None:
+    listener = listen_tcp("127.0.0.1:0")
+    served.run(served.daemon.listen(listener))
+    transport = Transport(resolve(f"tcp://{host}:{listener.getsockname()[1]}"))
+    try:
+        assert transport.request("GET", "/_ping").read() == b"OK"
+    finally:
+        transport.close()
