@@ -100,12 +100,18 @@ class FileLayerWriter:
                 limits=self._snapshotter.limits,
             )
         top = target / "fs"
-        os.chown(top, root.uid, root.gid)
+        notes = list(answer["notes"])
+        try:
+            os.chown(top, root.uid, root.gid)
+        except OSError:
+            notes.append(
+                f"the root directory cannot belong to {root.uid}:{root.gid}: this user has no such ids"
+            )
         top.chmod(root.mode)
         for name, value in (root.attributes or {}).items():
             os.setxattr(top, name, value)
         os.utime(top, ns=(root.mtime_ns, root.mtime_ns))
-        return _Made(answer["size"], answer["inodes"], answer["notes"])
+        return _Made(answer["size"], answer["inodes"], notes)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from corten.build.files.model import NothingWritten
 from corten.build.graph import Copy, FileAction, MakeDirectory, Owner, WriteFile
 from corten.errors import CortenError, InvalidArgument, NotFound
 from tests.unit.build.context.trees import Description, plant, source
-from tests.unit.build.files.layers import Maker
+from tests.unit.build.files.layers import Maker, by_root
 
 
 class Scene:
@@ -32,10 +32,7 @@ class Scene:
         written = self._make(actions, context, image=image)
         if isinstance(written.layer, NothingWritten):
             return {}
-        return {
-            name: content.replace(f" {os.getuid()}:{os.getgid()} ", " 0:0 ") if os.getuid() else content
-            for name, content in written.members.items()
-        }
+        return by_root(written.members)
 
 
 @pytest.fixture

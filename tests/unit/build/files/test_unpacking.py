@@ -17,7 +17,7 @@ import zstandard
 from corten.build.graph import Copy, Owner
 from corten.errors import ArchiveError, InvalidArgument
 from tests.unit.build.context.trees import Description, plant, source
-from tests.unit.build.files.layers import Maker
+from tests.unit.build.files.layers import Maker, by_root
 from tests.unit.snapshot.archives import device, directory, hard_link, member, symlink, tar_of
 
 NEW = "755 0:0 /"
@@ -44,7 +44,7 @@ class Scene:
         fields = {"unpack": True, **fields}
         written = self._make(Copy(1, "a.tar", destination, **fields), context, image=image)
         self.tar = written.tar
-        return written.members
+        return by_root(written.members)
 
 
 @pytest.fixture
