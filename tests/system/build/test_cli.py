@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.build.conftest import write_context
+from tests.system.build.conftest import processes, until, write_context
 from tests.system.cli.conftest import Corten
 
 pytestmark = pytest.mark.root
@@ -281,42 +281,23 @@ def test_a_missing_secret_and_a_forbidden_host_network(corten: Corten, tmp_path:
     corten("build", "-q", "--allow", "network.host", str(context))
 
 
-def _processes(marker: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and marker in (entry / "cmdline").read_text():
-                found.append(entry.name)
-        except OSError:
-            continue
-    return [pid for pid in found if int(pid) != os.getpid()]
-
-
-def _until(condition: object, seconds: float = 15.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
 def test_an_interrupted_build_leaves_nothing(corten: Corten, tmp_path: Path, number: signal.Signals) -> None:
     # No shell of the test's own has this in its command line.
     seconds = str(1_000_000 + os.getpid())
     context = write_context(tmp_path, {"Dockerfile": f"FROM busybox\nRUN touch /half; sleep {seconds}\n"})
     process = corten.popen("build", "--progress=plain", str(context), stderr=subprocess.PIPE)
-    _until(lambda: _processes(f"sleep\0{seconds}"))
+    until(lambda: processes(f"sleep\0{seconds}"))
     process.send_signal(number)
     code = process.wait(20)
     assert process.stderr is not None
     said = process.stderr.read().decode()
     if number == signal.SIGINT:
         assert code == 1 and said.splitlines()[-1] == "corten: the build was canceled"
-        assert not _processes(f"sleep\0{seconds}")
-    _until(lambda: not _processes(f"sleep\0{seconds}"))
+        assert not processes(f"sleep\0{seconds}")
+    until(lambda: not processes(f"sleep\0{seconds}"))
     layers = corten.paths.build / "layers"
-    _until(lambda: not list((layers / ".staging").glob("*")))
+    until(lambda: not list((layers / ".staging").glob("*")))
     assert corten("ps", "-aq").stdout == ""
 
 
@@ -336,7 +317,8 @@ def test_two_builds_at_once(corten: Corten, tmp_path: Path) -> None:
 
 def test_ssh(corten: Corten, tmp_path: Path) -> None:
     path = tmp_path / "agent.sock"
-    dockerfile = 'FROM busybox\nRUN --mount=type=ssh,required=true [ -S "$SSH_AUTH_SOCK" ] && echo $SSH_AUTH_SOCK > /x\n'
+    command = '[ -S "$SSH_AUTH_SOCK" ] && echo $SSH_AUTH_SOCK > /x'
+    dockerfile = f"FROM busybox\nRUN --mount=type=ssh,required=true {command}\n"
     context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
     assert "default" in corten("build", "-q", str(context), check=1).stderr.splitlines()[-1]
     with socket.socket(socket.AF_UNIX) as listener:

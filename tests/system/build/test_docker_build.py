@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import os
+import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.build.conftest import write_context
+from tests.system.build.conftest import processes, until, write_context
 from tests.system.docker_cli.conftest import Docker, EngineProcess, Result
 
 pytestmark = [pytest.mark.root, pytest.mark.docker_cli]
@@ -112,6 +115,26 @@ def test_targets_and_labels(docker: Docker, tmp_path: Path) -> None:
     assert not any("two" in line for line in lines)
 
 
+def test_an_interrupted_build_leaves_nothing(docker: Docker, tmp_path: Path) -> None:
+    seconds = str(2_000_000 + os.getpid())
+    context = write_context(tmp_path, {"Dockerfile": f"FROM busybox\nRUN sleep {seconds}\n"})
+    process = subprocess.Popen(
+        docker.argv("build", str(context)),
+        env={**docker.environment, "DOCKER_BUILDKIT": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        until(lambda: processes(f"sleep\0{seconds}"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) != 0
+        until(lambda: not processes(f"sleep\0{seconds}"))
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_buildkit_is_refused_with_advice(docker_engine: EngineProcess) -> None:
     import http.client
     import socket
@@ -153,11 +176,14 @@ def test_docker_py(client: Any, context: Path) -> None:
     client.images.remove("by-docker-py:1", force=True)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_docker_py_sees_why_a_build_failed(client: Any) -> None:
     import docker.errors
 
     with pytest.raises(docker.errors.BuildError, match="returned a non-zero code: 5") as caught:
         client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN echo why; exit 5\n"))
     assert any("why" in line.get("stream", "") for line in caught.value.build_log)
+    del caught
+    gc.collect()  # docker-py leaves the answer of a failed build to the collector
     with pytest.raises(docker.errors.APIError, match="unknown instruction"):
         client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUNN\n"))
