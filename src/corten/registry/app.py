@@ -14,6 +14,7 @@ from aiohttp import web
 from corten.errors import CortenError, NoSpace, Unavailable
 from corten.registry import routing
 from corten.registry.access import ANONYMOUS, Action, Identity
+from corten.registry.direct import USED_UP
 from corten.registry.errors import Code, RegistryError, RegistryErrors, errors_body
 from corten.registry.handlers import base, blobs, catalog, health, manifests, referrers, tags, uploads
 from corten.registry.names import require_repository
@@ -103,7 +104,7 @@ class Application:
             headers["Docker-Distribution-Api-Version"] = "registry/2.0"
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Server"] = "corten"
-            if self._draining:
+            if self._draining or USED_UP in request:
                 response.force_close()
         if self._logs:
             self._log(request, response, time.monotonic() - begun)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from corten.registry.blobs.store import Appender
 from corten.registry.config import Limits
+from corten.registry.direct import TOUCH_SECONDS, Interrupted, Pace, Pump, in_thread, take_socket
 from corten.registry.errors import Code, RegistryError
 
 if TYPE_CHECKING:
@@ -28,15 +30,6 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 AHEAD = 4 << 20
 """What is received while a piece is being written, at most; then the client has to wait."""
-TOUCH_SECONDS = 60
-
-
-class Interrupted(Exception):
-    """The client has gone, or is too slow; what it has sent was written."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Receiver:
@@ -56,26 +49,31 @@ class Receiver:
         self._digest = digest
         self._threads = threads
         self._limits = limits
-        self._begun = time.monotonic()
+        self._pace = Pace(limits)
 
-    async def run(self, room: int, touch: Callable[[], Awaitable[None]]) -> None:
-        """Appends the body; `room` is how much of it is allowed (-1: all), `touch` is called each minute.
+    async def run(
+        self, room: int, touch: Callable[[], Coroutine[None, None, None]], slots: asyncio.Semaphore
+    ) -> None:
+        """Appends the body; `room` is how much of it is allowed (-1: all), `touch` is called each
+        minute, `slots` are threads that may receive.
 
         Interrupted when the body breaks off, RegistryError when it is too long; what the appender raises.
         """
+        if 0 <= room < (self._request.content_length or 0):
+            raise self._too_large()
+        if not slots.locked() and (taken := take_socket(self._request)) is not None:
+            async with slots:
+                await self._run_directly(*taken, touch)
+            return
         loop = asyncio.get_running_loop()
-        touched = self._begun
+        touched = time.monotonic()
         pieces: list[bytes] = []
         held = 0
         writing: asyncio.Future[None] | None = None
         try:
             while data := await self._next():
                 if 0 <= room < self.received + len(data):
-                    raise RegistryError(
-                        Code.SIZE_INVALID,
-                        f"the blob is larger than {self._limits.blob_bytes} bytes, the most that is accepted",
-                        status=413,
-                    )
+                    raise self._too_large()
                 self.received += len(data)
                 pieces.append(data)
                 held += len(data)
@@ -98,6 +96,35 @@ class Receiver:
             if writing is not None:
                 writing.result()
 
+    async def _run_directly(
+        self, before: bytes, connection: socket.socket, touch: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        length = self._request.content_length or 0
+        pump = Pump(
+            connection,
+            length - len(before),
+            self._appender,
+            self._digest,
+            self._pace,
+            lambda: asyncio.run_coroutine_threadsafe(touch(), loop),
+        )
+        with connection:
+            try:
+                if before:
+                    await in_thread(lambda: self._write([before]), pump, self._threads)
+                    self.received = len(before)
+                await in_thread(pump.run, pump, self._threads)
+            finally:
+                self.received += pump.received
+
+    def _too_large(self) -> RegistryError:
+        return RegistryError(
+            Code.SIZE_INVALID,
+            f"the blob is larger than {self._limits.blob_bytes} bytes, the most that is accepted",
+            status=413,
+        )
+
     def _write(self, pieces: list[bytes]) -> None:
         if self._digest is not None:
             for piece in pieces:
@@ -105,17 +132,14 @@ class Receiver:
         self._appender.write(pieces)
 
     async def _next(self) -> bytes:
-        limits = self._limits
         try:
-            async with asyncio.timeout(limits.idle_seconds):
+            async with asyncio.timeout(self._limits.idle_seconds):
                 data = await self._request.content.readany()
         except TimeoutError:
-            raise Interrupted(f"nothing was sent for {limits.idle_seconds:g} s") from None
+            raise self._pace.idle() from None
         except (ClientError, ConnectionError, HttpProcessingError, asyncio.IncompleteReadError) as error:
             raise Interrupted("the connection broke off") from error
-        elapsed = time.monotonic() - self._begun
-        if elapsed > limits.idle_seconds and self.received < elapsed * limits.bytes_per_second:
-            raise Interrupted(f"less than {limits.bytes_per_second} bytes were sent each second")
+        self._pace.check(self.received)
         return data
 
 

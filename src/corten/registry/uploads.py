@@ -22,10 +22,11 @@ from corten.oci.digest import algorithm_of
 from corten.registry.blobs.store import Appender, BlobStore, location_of, upload_location
 from corten.registry.burying import bury
 from corten.registry.config import Config
+from corten.registry.direct import AT_ONCE, Interrupted
 from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.records import Blob, Doomed, Upload
 from corten.registry.metadata.store import Metadata
-from corten.registry.receiving import Interrupted, Receiver, new_hash
+from corten.registry.receiving import Receiver, new_hash
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -51,6 +52,7 @@ class Uploads:
         self._limits = config.limits
         self._grace = int(config.collection.grace_seconds * 1000)
         self._threads = ThreadPoolExecutor(THREADS, "upload")
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._hashes: OrderedDict[str, tuple[int, _Hash]] = OrderedDict()
 
     async def begin(self, repository: str, algorithm: str = "sha256") -> Upload:
@@ -89,7 +91,7 @@ class Uploads:
         room = self._limits.blob_bytes - upload.offset if self._limits.blob_bytes else -1
         try:
             try:
-                await receiver.run(room, lambda: self._metadata.touch_upload(upload.id))
+                await receiver.run(room, lambda: self._metadata.touch_upload(upload.id), self._slots)
             except Interrupted as error:
                 after = await self._commit(upload, appender, receiver.received, digest)
                 raise RegistryError(

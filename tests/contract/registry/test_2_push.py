@@ -43,7 +43,7 @@ def test_post_then_put(client: Client, repository: str, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("size", [0, 512, 2 << 20])
+@pytest.mark.parametrize("size", [0, 512, 2 << 20, 20 << 20])
 def test_single_post(client: Client, repository: str, algorithm: str, size: int) -> None:
     """end-4b: 201, or 202 where that is not supported."""
     data = (repository.encode() * (size // len(repository) + 1))[:size]

@@ -17,6 +17,7 @@ from corten.errors import Conflict, NoSpace, NotFound, Unavailable
 from corten.registry.blobs.store import Stored
 
 PIECE = 1 << 20
+WRITE_OUT = 8 << 20
 _IOV_MAX = 512
 
 
@@ -41,20 +42,27 @@ class _FileAppender:
                 raise NotFound("the upload's bytes are not in the registry's storage")
             os.ftruncate(self._fd, offset)
             os.lseek(self._fd, offset, os.SEEK_SET)
-            self._offset = offset
+            # What counts; what the disk has begun to write; what was written.
+            self._offset = self._begun = self._end = offset
         except BaseException:
             os.close(self._fd)
             raise
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         try:
             for begin in range(0, len(pieces), _IOV_MAX):
                 self._write(pieces[begin : begin + _IOV_MAX])
+            if self._end - self._begun >= WRITE_OUT:
+                # The disk begins with it while more comes in, and has less to do at the commit. (The advice
+                # that it is not needed makes the kernel write out what is dirty, and that stays in memory.)
+                os.posix_fadvise(self._fd, self._begun, self._end - self._begun, os.POSIX_FADV_DONTNEED)
+                self._begun = self._end
         except OSError as error:
             raise _failure(error, "store an upload") from error
 
-    def _write(self, pieces: Sequence[bytes]) -> None:
+    def _write(self, pieces: Sequence[bytes | memoryview]) -> None:
         wanted = sum(map(len, pieces))
+        self._end += wanted
         written = os.writev(self._fd, pieces)
         if written < wanted:
             rest = memoryview(b"".join(pieces))[written:]
@@ -64,7 +72,7 @@ class _FileAppender:
     def commit(self) -> str:
         try:
             os.fsync(self._fd)
-            self._offset = os.lseek(self._fd, 0, os.SEEK_CUR)
+            self._offset = self._end
         except OSError as error:
             raise _failure(error, "store an upload") from error
         return ""

@@ -50,7 +50,7 @@ class _ObjectAppender:
         self._writer: Any = None
         self._size = 0
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         with _translated("store an upload"):
             if self._writer is None:
                 self._writer = obstore.open_writer(

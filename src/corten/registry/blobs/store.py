@@ -53,7 +53,7 @@ def digest_in(location: str) -> str:
 class Appender(Protocol):
     """The end of an upload, held by one request. Bytes count when `commit` has returned."""
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Appends."""
         ...
 
