@@ -36,9 +36,18 @@ class Destination:
         self.root = self._root()
 
     def close(self) -> None:
-        """Lets go of what is open."""
+        """Lets go of what is open, and of the nodes: directories and their parents know each other, and
+        would stay in memory until somebody collects such cycles."""
         if self._directories is not None:
             self._directories.close()
+        pending = [self.root]
+        while pending:
+            directory = pending.pop()
+            for node in (*directory.children.values(), *directory.known.values()):
+                if isinstance(node, Directory):
+                    pending.append(node)
+            directory.children.clear()
+            directory.known.clear()
 
     def _root(self) -> Directory:
         if self._directories is None:

@@ -23,17 +23,15 @@ class LayerImage:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._content = b""
-        self.offset = 0
-        # The place and the contents of an entry are asked for while it is added.
-        self._contents = AlignedInTar(fd, cast(TarReader, self))
+        self._given = _Given()
+        self._contents = AlignedInTar(fd, cast(TarReader, self._given))
         self._tree = LayerTree(self._contents)
         self.notes = self._tree.notes
 
     def add(self, entry: Entry, content: bytes, offset: int) -> None:
         """One entry of the tar, in which its data begin at `offset`; of a small file, its `content`."""
-        self._content = content
-        self.offset = offset
+        self._given.content = content
+        self._given.offset = offset
         self._tree.add(entry)
 
     def finish(self, root: Directory, tar_size: int) -> tuple[int, int]:
@@ -48,6 +46,14 @@ class LayerImage:
         writer.write()
         return usage
 
+
+class _Given:
+    """What a TarReader would have of the entry that is added: its place and its contents."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.offset = 0
+
     def data(self) -> Iterator[memoryview]:
         """See TarReader."""
-        yield memoryview(self._content)
+        yield memoryview(self.content)
