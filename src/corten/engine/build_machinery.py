@@ -15,9 +15,19 @@ from corten.build.files.writer import FileLayerWriter
 from corten.build.solve.cache_mounts import CacheMounts
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.layer_store import LayerStore
+from corten.build.solve.pruning import Pruner
 from corten.build.solve.solver import Solver
 from corten.engine.build_executor import BuildExecutor
+from corten.engine.build_pruning import (
+    CacheLimits,
+    KeptDownloads,
+    KeptRepositories,
+    cache_item,
+    prune_options,
+    pruned,
+)
 from corten.engine.core import Core
+from corten.engine.disk_budget import configured_limit
 from corten.engine.results import Filters
 from corten.engine.snapshots import open_snapshotter
 
@@ -26,11 +36,19 @@ class Machinery:
     """One per engine, on its event loop."""
 
     def __init__(
-        self, core: Core, solver: Solver, tars: LayerTars, contexts: ContextStore, mounts: CacheMounts
+        self,
+        core: Core,
+        solver: Solver,
+        tars: LayerTars,
+        contexts: ContextStore,
+        mounts: CacheMounts,
+        pruner: Pruner,
     ) -> None:
         """Use `open`."""
         self._core = core
         self._contexts = contexts
+        self._pruner = pruner
+        self.limits = CacheLimits(pruner, core.paths.build, configured_limit(table="build"))
         self.solver = solver
         self.layers = solver.layers
         self.tars = tars
@@ -51,7 +69,12 @@ class Machinery:
         await solver.recover()
         contexts = ContextStore(place)
         await asyncio.to_thread(contexts.recover)
-        return cls(core, solver, LayerTars(core.images.content, layers), contexts, mounts)
+        others = (
+            KeptRepositories(place / "git", contexts.in_use),
+            KeptDownloads(place / "downloads", contexts.in_use),
+        )
+        pruner = Pruner(database, solver.records, layers, mounts, core.images.registrar, others)
+        return cls(core, solver, LayerTars(core.images.content, layers), contexts, mounts, pruner)
 
     def sources(self, credentials: Credentials) -> ContextSources:
         """The contexts of one build; to be entered."""
@@ -76,11 +99,21 @@ class Machinery:
         max_used_space: int,
         min_free_space: int,
     ) -> BuildPruned:
-        return BuildPruned()
+        """Takes from the cache what no build uses. InvalidArgument for the filters."""
+        options = prune_options(
+            filters,
+            all=all,
+            reserved_space=reserved_space,
+            max_used_space=max_used_space,
+            min_free_space=min_free_space,
+        )
+        return pruned(await self._pruner.prune(options))
 
     async def usage(self) -> list[BuildCacheItem]:
-        return []
+        """What the cache holds, those used last first."""
+        return [cache_item(item) for item in await self._pruner.usage()]
 
     async def close(self) -> None:
         """Nothing may be running."""
+        await self.limits.close()
         await self.solver.close()

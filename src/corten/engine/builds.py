@@ -56,6 +56,7 @@ class BuildService:
             del self._running[request.id]
             task.cancel()
             await asyncio.wait({task})
+            machinery.limits.soon()
             if not task.cancelled():
                 task.result()
 
@@ -81,7 +82,7 @@ class BuildService:
         max_used_space: int = 0,
         min_free_space: int = 0,
     ) -> BuildPruned:
-        """Removes what no build uses. Filters: until, id, type, description, inuse, shared."""
+        """Removes what no build uses. Filters: see `build_pruning.prune_options`."""
         if self._machinery is None and not self._core.paths.build.exists():
             return BuildPruned()
         machinery = await self._open()

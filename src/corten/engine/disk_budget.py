@@ -101,19 +101,19 @@ class DiskBudget:
                 wake.set()
 
 
-def configured_limit(environ: Mapping[str, str] | None = None) -> int | None:
-    """`max_disk` in bytes; None when nothing is configured. InvalidArgument."""
+def configured_limit(environ: Mapping[str, str] | None = None, *, table: str = "images") -> int | None:
+    """`max_disk` of a table, in bytes; None when nothing is configured. InvalidArgument."""
     for path in config_files(os.environ if environ is None else environ):
         if not path.exists():
             continue
         try:
-            table = tomllib.loads(path.read_text()).get("images", {})
+            found = tomllib.loads(path.read_text()).get(table, {})
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidArgument(f"cannot read {path}: {error}") from error
-        if not isinstance(table, dict) or set(table) - {"max_disk"}:
-            raise InvalidArgument(f"{path}: [images] is a table with the key max_disk")
-        if "max_disk" in table:
-            return _bytes(table["max_disk"], f"{path}: images.max_disk")
+        if not isinstance(found, dict) or set(found) - {"max_disk"}:
+            raise InvalidArgument(f"{path}: [{table}] is a table with the key max_disk")
+        if "max_disk" in found:
+            return _bytes(found["max_disk"], f"{path}: {table}.max_disk")
     return None
 
 

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Sequence
 
+from corten.build.solve.keeping import kept_by_records
 from corten.content import ContentStore
 from corten.engine import rootless
 from corten.engine.builds import BuildService
@@ -188,6 +189,7 @@ def _core(paths: Paths, connection: sqlite3.Connection, launcher: Launcher) -> C
         open_snapshotter(paths.snapshots),
         users=_ContainerUsers(catalog, mounts),
     )
+    images.registrar.keepers.append(lambda: kept_by_records(paths.build / "cache.db"))
     return Core(
         paths=paths,
         connection=connection,

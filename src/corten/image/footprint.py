@@ -39,6 +39,9 @@ def measure(registrar: Registrar) -> Footprint:
     """Walks through blobs and layers: takes as long as du(1)."""
     content, snapshotter = registrar.content, registrar.snapshotter
     parts = {row.id: _parts(registrar, row) for row in registrar.tables.images()}
+    for number, keeper in enumerate(registrar.keepers):
+        kept = keeper()  # what goes with no image
+        parts[f"keeper {number}"] = frozenset((*kept, *(f"layer {name}" for name in kept)))
     seen: set[tuple[int, int]] = set()
     sizes: dict[str, int] = {}
     for blob in content.walk():

@@ -110,7 +110,6 @@ class Yard:
         self.given = Given()
 
     async def close(self) -> None:
-        self.engine._core.images.registrar.keepers.clear()
         await self.solver.close()
 
     def inputs(self, **more: object) -> BuildInputs:

@@ -64,6 +64,10 @@ class ContextStore:
         """Once at start: removes what builds of a killed engine have left."""
         remove_tree(str(self._scratch))
 
+    def in_use(self) -> bool:
+        """Whether any build is running."""
+        return self._scratch.is_dir() and any(self._scratch.iterdir())
+
     def new_scratch(self) -> Path:
         """A new directory for one build."""
         path = self._scratch / secrets.token_hex(8)

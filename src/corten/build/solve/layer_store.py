@@ -68,7 +68,11 @@ class LayerStore:
         self._pins: Counter[str] = Counter()
         self._empty = snapshotter.staging.parent / ".empty"
         self._empty.mkdir(exist_ok=True, mode=0o755)
-        images.keepers.append(self.kept)
+
+    @property
+    def root(self) -> Path:
+        """The directory of the layers that were made here."""
+        return self._own.root
 
     def close(self) -> None:
         """Lets go of mounts."""
@@ -236,29 +240,17 @@ class LayerStore:
         """Whether a build works with it."""
         return self._pins[identity] > 0
 
-    def kept(self) -> set[str]:
-        """Chain IDs, and digests of blobs, that records need (see `Registrar.keepers`)."""
-        keep: set[str] = set()
-        for identity, chain_id, blob in self._database.all("SELECT id, chain_id, blob FROM layers"):
-            if ":" in identity:
-                keep.add(identity)
-            elif chain_id:
-                keep.add(chain_id)
-            if blob:
-                keep.add(msgspec.json.decode(blob, type=Descriptor).digest)
-        return keep
-
     # -- removing
 
     def sweep(self) -> None:
         """Removes every layer that neither a record nor a build needs. Blocks for as long as deleting
         takes."""
-        needed = {
-            identity
-            for (chain,) in self._database.all("SELECT chain FROM records WHERE chain IS NOT NULL")
-            for identity in chain.split()
-        }
         with self._lock:
+            needed = {
+                identity
+                for (chain,) in self._database.all("SELECT chain FROM records WHERE chain IS NOT NULL")
+                for identity in chain.split()
+            }
             known = [str(row[0]) for row in self._database.all("SELECT id FROM layers")]
             gone = [identity for identity in known if identity not in needed and not self._pins[identity]]
             with self._database.transaction():

@@ -14,6 +14,7 @@ from corten.build.export.protocols import Status
 from corten.build.graph import Exec, ImageSource, Vertex
 from corten.build.plan.model import PlannedImage, ResolvedImage
 from corten.build.solve.database import CacheDatabase
+from corten.build.solve.keeping import kept_by_records
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import Drafted
 from corten.build.solve.result import BuiltLayer, Result, Results, Solved
@@ -35,6 +36,7 @@ class Builds:
     def __init__(self, root: Path, registries: Registries | None = None) -> None:
         self.store = make_store(root)
         self.database = CacheDatabase(root / "cache.db")
+        self.store.registrar.keepers.append(lambda: kept_by_records(root / "cache.db"))
         own = OverlaySnapshotter(root / "build/layers")
         self.layers = LayerStore(self.database, self.store.registrar, own)
         self.tars = LayerTars(self.store.content, self.layers)

@@ -28,6 +28,7 @@ from corten.build.graph import (
 from corten.build.progress import Event, VertexFinished, VertexStarted
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.inputs import BuildInputs
+from corten.build.solve.keeping import kept_by_records
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import Draft, Drafted, ExecRequest, Log, Status, Terminal
 from corten.build.solve.result import BuiltLayer, Result, Results
@@ -61,7 +62,7 @@ class World:
 
     def open(self) -> Solver:
         """Another solver over the same files, as after the end of an engine."""
-        self.store.registrar.keepers.clear()
+        self.store.registrar.keepers[:] = [lambda: kept_by_records(self.root / "cache.db")]
         self.database = CacheDatabase(self.root / "cache.db")
         self.layers = LayerStore(
             self.database, self.store.registrar, OverlaySnapshotter(self.root / "build" / "layers")

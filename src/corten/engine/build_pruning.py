@@ -1,0 +1,256 @@
+"""`builder prune` and `builder du`: the filters of Docker's API, what else is kept between builds, and the
+limits that hold without anybody asking.
+
+::
+
+    [build]
+    max_disk = "20GiB"
+
+of corten.toml limits what the build cache takes; without it a tenth of the disk does, but 2 GiB at least.
+What no build has used for two months goes in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from corten.api.build import BuildCacheItem, BuildPruned
+from corten.build.context.http_source import Download
+from corten.build.solve.pruning import CacheItem, Pruned, PruneOptions, Pruner
+from corten.content.allocation import allocated
+from corten.engine.results import Filters
+from corten.engine.timestamp import parse_time, rfc3339
+from corten.errors import CortenError, InvalidArgument
+from corten.snapshot.tree import remove_tree
+
+GIT, HTTP = "source.git.checkout", "source.http"
+_FILTERS = ("until", "unused-for", "id", "type", "description", "inuse", "in-use", "shared", "private")
+_QUIET_SECONDS = 20.0
+_UNUSED_SECONDS = 60 * 24 * 3600
+_SHARE_OF_DISK = 10
+_LEAST_BUDGET = 2 << 30
+
+
+class KeptRepositories:
+    """Git repositories of builds' contexts. With `busy`, a build may be using any of them."""
+
+    def __init__(self, directory: Path, busy: Callable[[], bool]) -> None:
+        self._directory = directory
+        self._busy = busy
+
+    def usage(self) -> list[CacheItem]:
+        """See OtherCache."""
+        found = []
+        for path in _entries(self._directory):
+            status = path.stat()
+            used = max(status.st_mtime_ns, _changed(path / "FETCH_HEAD"))
+            size = allocated([path])
+            found.append(
+                CacheItem(
+                    path.name[:25], GIT, _repository(path), size, status.st_mtime_ns, used, 1, self._busy()
+                )
+            )
+        return found
+
+    def remove(self, id: str) -> Callable[[], None] | None:
+        """See OtherCache."""
+        if self._busy():
+            return None
+        gone = self._directory / f".gone-{secrets.token_hex(8)}"
+        for path in _entries(self._directory):
+            if path.name.startswith(id):
+                path.rename(gone)
+        return lambda: remove_tree(str(gone))
+
+
+class KeptDownloads:
+    """What was downloaded: a record (`.json`) for each URL, and the bytes by their digest."""
+
+    def __init__(self, directory: Path, busy: Callable[[], bool]) -> None:
+        self._directory = directory
+        self._busy = busy
+
+    def usage(self) -> list[CacheItem]:
+        """See OtherCache. Bytes that two URLs yield count for the first."""
+        found, counted = [], set()
+        for path in _entries(self._directory):
+            download = _download(path)
+            if download is not None:
+                used = path.stat().st_mtime_ns
+                size = 0 if download.digest in counted else download.size
+                counted.add(download.digest)
+                found.append(
+                    CacheItem(path.name[:25], HTTP, download.filename, size, used, used, 1, self._busy())
+                )
+        return found
+
+    def remove(self, id: str) -> Callable[[], None] | None:
+        """See OtherCache."""
+        if self._busy():
+            return None
+        kept, gone = set(), []
+        for path in _entries(self._directory):
+            download = _download(path)
+            if download is None:
+                continue
+            if path.name.startswith(id):
+                path.unlink(missing_ok=True)
+                gone.append(download.digest)
+            else:
+                kept.add(download.digest)
+        doomed = [self._directory / digest.partition(":")[2] for digest in gone if digest not in kept]
+        return lambda: _unlink(doomed)
+
+
+def prune_options(
+    filters: Filters,
+    *,
+    all: bool = False,
+    reserved_space: int = 0,
+    max_used_space: int = 0,
+    min_free_space: int = 0,
+) -> PruneOptions:
+    """Docker's filters. `until` is a span (`24h`) or a moment; InvalidArgument."""
+    for key in filters:
+        if key not in _FILTERS:
+            raise InvalidArgument(f"invalid filter {key!r}: there are {', '.join(_FILTERS)}")
+    moments = [parse_time(text) for key in ("until", "unused-for") for text in filters.get(key, ())]
+    descriptions = tuple(_pattern(text) for text in filters.get("description", ()))
+    shared = _truth(filters, "shared")
+    private = _truth(filters, "private")
+    return PruneOptions(
+        all=all,
+        unused_since=min(moments, default=None),
+        ids=tuple(filters.get("id", ())),
+        types=tuple(filters.get("type", ())),
+        descriptions=descriptions,
+        in_use=_truth(filters, "inuse") if "inuse" in filters else _truth(filters, "in-use"),
+        shared=shared if private is None else not private,
+        least=reserved_space,
+        most=max_used_space,
+        free=min_free_space,
+    )
+
+
+def pruned(result: Pruned) -> BuildPruned:
+    """As the API has it."""
+    return BuildPruned(caches_deleted=list(result.ids), space_reclaimed=result.freed)
+
+
+def cache_item(item: CacheItem) -> BuildCacheItem:
+    """As the API has it."""
+    return BuildCacheItem(
+        id=item.id,
+        parents=list(item.parents) or None,
+        type=item.type,
+        description=item.description,
+        in_use=item.in_use,
+        shared=item.shared,
+        size=item.size,
+        created_at=rfc3339(item.created),
+        last_used_at=rfc3339(item.used),
+        usage_count=item.uses,
+    )
+
+
+class CacheLimits:
+    """Keeps the build cache within bounds, in the background, when builds have come to rest."""
+
+    def __init__(self, pruner: Pruner, place: Path, limit: int | None) -> None:
+        self._pruner = pruner
+        self._place = place
+        self._limit = limit
+        self._task: asyncio.Task[None] | None = None
+        self._again = 0.0
+
+    def soon(self) -> None:
+        """A build has ended."""
+        self._again = asyncio.get_running_loop().time() + _QUIET_SECONDS
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._later())
+
+    async def close(self) -> None:
+        """Gives up what is not done."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def enforce(self) -> Pruned:
+        """Removes what is too old, and then what is too much, what was used least recently first."""
+        old = PruneOptions(all=True, unused_since=time.time_ns() - _UNUSED_SECONDS * 10**9)
+        first = await self._pruner.prune(old)
+        second = await self._pruner.prune(PruneOptions(all=True, most=self.budget()))
+        return Pruned((*first.ids, *second.ids), first.freed + second.freed)
+
+    def budget(self) -> int:
+        """Bytes that the cache may take."""
+        if self._limit is not None:
+            return self._limit
+        return max(shutil.disk_usage(self._place).total // _SHARE_OF_DISK, _LEAST_BUDGET)
+
+    async def _later(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (left := self._again - loop.time()) > 0:
+            await asyncio.sleep(left)
+        with contextlib.suppress(CortenError, OSError):  # the next build's end tries again
+            await self.enforce()
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise InvalidArgument(f"invalid filter 'description={text}': {error}") from error
+    return text
+
+
+def _truth(filters: Filters, key: str) -> bool | None:
+    values = [value.lower() for value in filters.get(key, ())]
+    if not values:
+        return None
+    if values[-1] not in ("", "true", "1", "false", "0"):
+        raise InvalidArgument(f"invalid filter '{key}={values[-1]}': it is either true or false")
+    return values[-1] not in ("false", "0")
+
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _entries(directory: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    return []
+
+
+def _changed(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_mtime_ns
+    return 0
+
+
+def _repository(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"(\S+)\s*$", (path / "FETCH_HEAD").read_text(errors="replace"))
+        if found is not None:
+            return f"git repository {found[1]}"
+    return "git repository"
+
+
+def _download(path: Path) -> Download | None:
+    if path.suffix != ".json":
+        return None
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=Download)
+    return None
