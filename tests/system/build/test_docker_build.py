@@ -17,6 +17,9 @@ import pytest
 
 from tests.system.build.conftest import processes, until, write_context
 from tests.system.docker_cli.conftest import Docker, EngineProcess, Result
+from tests.system.registry.conftest import PASSWORD, USER, RegistryServer, private
+
+__all__ = ("private",)
 
 pytestmark = [pytest.mark.root, pytest.mark.docker_cli]
 
@@ -155,6 +158,22 @@ def test_the_cache_of_builds(docker: Docker, context: Path) -> None:
     assert "Total" in docker("builder", "prune", "-a", "-f").out
     row = next(line for line in docker("system", "df").lines if line.startswith("Build Cache"))
     assert int(row.split()[2]) == 0
+
+
+def test_a_base_behind_a_password(docker: Docker, private: RegistryServer, tmp_path: Path) -> None:
+    """The client sends what it knows of registries along (X-Registry-Config)."""
+    base = f"{private.host}/{docker.name()}"
+    docker("login", "-u", USER, "--password-stdin", private.host, input=PASSWORD.encode())
+    docker("tag", "busybox", base)
+    docker("push", base)
+    docker("rmi", base)
+    context = write_context(tmp_path / "c", {"Dockerfile": f"FROM {base}\nRUN echo built > /x\n"})
+    docker("logout", private.host)
+    build(docker, str(context), code=1)
+    docker("login", "-u", USER, "--password-stdin", private.host, input=PASSWORD.encode())
+    tag = docker.name()
+    build(docker, "-t", tag, str(context))
+    assert docker("run", "--rm", "--network", "none", tag, "cat", "/x").out == "built\n"
 
 
 @pytest.fixture
