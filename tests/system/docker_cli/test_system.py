@@ -175,12 +175,3 @@ def test_the_default_bridge(docker: Docker) -> None:
 def test_what_is_not_there_says_so(docker: Docker, arguments: list[str], words: str) -> None:
     result = docker(*arguments, code=1)
     assert words in result.err and "Traceback" not in result.err
-
-
-def test_build_says_so(docker: Docker, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    environment = {**docker.environment, "DOCKER_BUILDKIT": "0"}
-    done = subprocess.run(
-        docker.argv("build", str(tmp_path)), env=environment, capture_output=True, timeout=30
-    )
-    assert done.returncode == 1 and b"does not build images yet" in done.stderr
