@@ -1,0 +1,1 @@
+"""What building images costs, beside docker's classic builder and buildah."""

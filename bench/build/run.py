@@ -1,0 +1,100 @@
+"""`python -m bench build`: starts the peers in namespaces of its own, measures, prints, cleans up."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import namespaces, report
+from bench.build import peers
+from bench.build.scenarios import SCENARIOS, Bench
+from bench.engines import Corten, Docker, MissingPeer, Podman
+from bench.images.registry import Registry
+from bench.measure import Result
+from bench.start.peers import make_rootfs
+from bench.worker import Worker
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench build", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="samples of each builder (default 5)")
+    parser.add_argument(
+        "--only", action="append", choices=sorted(SCENARIOS), help="only this scenario (repeatable)"
+    )
+    parser.add_argument("--without", action="append", default=[], choices=["docker", "buildah"])
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench/results"), help="where JSON and chart are written"
+    )
+    return parser.parse_args(arguments)
+
+
+def start(
+    stack: contextlib.ExitStack, chosen: argparse.Namespace, work: Path
+) -> tuple[Bench, dict[str, str]]:
+    """Every builder that is installed, with the base image in its store."""
+    builders: dict[str, peers.Builder] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+    plain = Worker()
+    stack.callback(plain.close)
+    archive = Path(f"{make_rootfs(work / 'rootfs')}.tar")
+    engine = Corten(work / "corten")
+    stack.callback(engine.close)
+    engine.import_image(archive)
+    builders["corten"] = peers.corten(engine, plain)
+    versions["corten"] = engine.version()
+    try:
+        if "docker" not in chosen.without:
+            docker = Docker(work / "docker")
+            stack.callback(docker.close)
+            docker.import_image(archive)
+            builders["docker"] = peers.docker(docker, plain)
+            versions["docker"] = docker.version()
+    except MissingPeer as missing:
+        notes.append(str(missing))
+    try:
+        if "buildah" not in chosen.without:
+            hidden = Worker(without_unified=True)
+            stack.callback(hidden.close)
+            podman = Podman(work / "buildah", hidden)
+            podman.import_image(archive)
+            builders["buildah"] = peers.buildah(podman)
+            versions["buildah"] = peers.buildah_version()
+    except MissingPeer as missing:
+        notes.append(str(missing))
+    registry = None
+    try:
+        registry = Registry(work / "registry")
+        stack.callback(registry.close)
+    except MissingPeer as missing:
+        notes.append(str(missing))
+    return Bench(work, builders, registry, chosen.rounds, notes), versions
+
+
+def main(arguments: list[str]) -> int:
+    chosen = options(arguments)
+    if os.geteuid() != 0:
+        print("bench build needs root: docker and buildah are measured as root", file=sys.stderr)
+        return 2
+    namespaces.enter("build", arguments)
+    work = Path(tempfile.mkdtemp(prefix="bench-build-", dir="/var/tmp"))
+    results: list[Result] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            bench, versions = start(stack, chosen, work)
+            for name in chosen.only or SCENARIOS:
+                print(f"{name} ", end="", file=sys.stderr, flush=True)
+                results += SCENARIOS[name](bench)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"{report.machine()}; {', '.join(f'{name} {version}' for name, version in versions.items())}\n")
+    print(report.table(results))
+    for note in bench.notes:
+        print(f"\nnot measured: {note}")
+    report.write(results, versions, chosen.out, "build")
+    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
