@@ -36,8 +36,8 @@ class SourceTree:
 
     `root` is a descriptor of its directory; nothing outside can be reached. `name` stands in messages ("the
     build context", "stage build"). What `ignore` (the lines of a .dockerignore) excludes does not exist.
-    `keep_owners`: of layers and of archives; a client's directory has none, everything is root's. `contents`
-    remembers digests.
+    `keep_owners`: of layers; contexts have none, everything in them is root's, as the Dockerfile reference
+    promises. `contents` remembers digests.
     """
 
     root: int
