@@ -6,16 +6,22 @@ import bz2
 import gzip
 import io
 import lzma
+import os
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from corten.build.context.model import SourceTree
 from corten.build.graph import Copy, Owner
-from corten.errors import ArchiveError, InvalidArgument
+from corten.errors import ArchiveError, CortenError, InvalidArgument
 from tests.unit.build.context.trees import Description, plant, source
 from tests.unit.build.files.layers import Maker, by_root
 from tests.unit.snapshot.archives import device, directory, hard_link, member, symlink, tar_of
@@ -184,8 +190,6 @@ def test_a_truncated_archive(scene: Scene) -> None:
 
 
 def test_sparse_and_large_members(scene: Scene, tmp_path: Path) -> None:
-    import subprocess
-
     large = tmp_path / "large"
     with open(large, "wb") as file:
         file.truncate(3_000_000)
@@ -201,3 +205,45 @@ def test_sparse_and_large_members(scene: Scene, tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(scene.tar)) as tar:
         found = tar.extractfile("large")
         assert found is not None and found.read() == large.read_bytes()
+
+
+# -- anything at all
+
+NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "c"]), min_size=1, max_size=4).map("/".join)
+ENTRIES = st.lists(
+    st.one_of(
+        st.builds(member, NAMES, st.binary(max_size=10)),
+        st.builds(directory, NAMES),
+        st.builds(symlink, NAMES, st.one_of(NAMES, NAMES.map("/".__add__))),
+        st.builds(hard_link, NAMES, NAMES),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ENTRIES, ENTRIES)
+def test_any_archive_over_any_image(
+    first: list[tuple[tarfile.TarInfo, bytes]], second: list[tuple[tarfile.TarInfo, bytes]]
+) -> None:
+    """A layer comes of it that can be unpacked, or one sentence that says why not."""
+    with tempfile.TemporaryDirectory() as scratch:
+        make, image = Maker(Path(scratch)), None
+        for position, entries in enumerate((first, second)):
+            context = plant(Path(scratch, f"context{position}"), {"a.tar": tar_of(entries)})
+            fd = os.open(context, os.O_RDONLY)
+            try:
+                written = make(Copy(1, "a.tar", "/", unpack=True), SourceTree(fd, "c"), image=image)
+            except CortenError as error:
+                assert "\n" not in error.message
+                return
+            finally:
+                os.close(fd)
+                if image is not None:
+                    os.close(image.root)
+            if not (written.directory / "fs").exists():
+                return
+            image = SourceTree(os.open(written.directory / "fs", os.O_RDONLY), "i", keep_owners=True)
+        if image is not None:
+            os.close(image.root)
