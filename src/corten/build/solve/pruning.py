@@ -21,6 +21,7 @@ import msgspec
 
 from corten.build.solve.cache_mounts import CacheMounts, MountUsage
 from corten.build.solve.database import CacheDatabase
+from corten.build.solve.explanation import forget_old
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.records import Records
 from corten.content.allocation import allocated
@@ -184,6 +185,7 @@ class Pruner:
     def _sweep(self) -> None:
         self._layers.sweep()
         self._images.collect()
+        forget_old(self._database)
         self._database.all("DELETE FROM contents WHERE used < ?", (int(time.time()) - 90 * 24 * 3600,))
 
     def _disk_free(self) -> int:

@@ -104,7 +104,6 @@ class Session:
                 raise _first(error) from None
             raise
         finally:
-            self._explanation.save()
             self._materials.close()
         releases, self._releases = self._releases, []
         return Results({vertex: item for vertex, item in solved.items() if item is not None}, releases)

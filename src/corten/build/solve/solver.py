@@ -63,11 +63,18 @@ class Solver:
         explanation = Explanation(self._database, inputs.scope, targets)
         session = Session(self._operations, inputs, Reporter(report, ids), explanation)
         try:
-            return await session.run(targets)
+            results = await session.run(targets)
         except BuildFailed as error:
             if session.failed is not None:
                 self._failed[error] = session.failed
+            await asyncio.to_thread(explanation.save)
             raise
+        try:
+            await asyncio.to_thread(explanation.save)
+        except BaseException:
+            results.close()
+            raise
+        return results
 
     async def debug(self, failed: BuildFailed, args: Sequence[str], terminal: Terminal) -> int:
         """Runs `args` in the state just before the RUN that failed, with its mounts; the exit code. What it

@@ -31,35 +31,6 @@ from tests.unit.build.solve.world import World, context, copy, image, pause, run
 pytestmark = pytest.mark.root  # views of layers are mounts
 
 
-@pytest.fixture
-def world(tmp_path: Path, loop_runner: asyncio.Runner) -> World:
-    async def make() -> World:
-        return World(tmp_path)
-
-    return loop_runner.run(make())
-
-
-@pytest.fixture(autouse=True)
-def _closing(world: World, loop_runner: asyncio.Runner) -> object:
-    yield
-    loop_runner.run(world.close())
-
-
-@pytest.fixture
-def base(world: World) -> Vertex:
-    return image(world.images.add("busybox", {"bin/sh": "shell"}))
-
-
-@pytest.fixture
-def here(world: World, tmp_path: Path) -> Path:
-    directory = tmp_path / "context"
-    (directory / "src").mkdir(parents=True)
-    (directory / "src" / "a").write_text("a1")
-    (directory / "src" / "b").write_text("b1")
-    world.sources.contexts["context"] = directory
-    return directory
-
-
 async def test_steps_run_in_order_and_stack_their_layers(world: World, base: Vertex) -> None:
     target = run(run(base, "one"), "two")
     built = await world.build(target)
