@@ -131,8 +131,8 @@ def _is_foreign(descriptor: _Descriptor) -> bool:
 def _note(found: dict[str, Reference], descriptor: _Descriptor, *, is_manifest: bool) -> None:
     if not is_supported_digest(descriptor.digest):
         raise _invalid(f"{descriptor.digest[:200]!r} is not a digest that is supported")
-    if descriptor.size < 0:
-        raise _invalid(f"the size of {descriptor.digest} is negative")
+    if not 0 <= descriptor.size < 1 << 63:
+        raise _invalid(f"{descriptor.digest} cannot have the size that it says")
     known = found.get(descriptor.digest)
     if known is not None and known.size != descriptor.size:
         raise _invalid(f"{descriptor.digest} is listed with two sizes")
