@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from corten.build.context.walk import Walk
 from corten.errors import Conflict, CortenError, InvalidArgument
+from corten.snapshot.tree import remove_tree
 from tests.unit.build.context.trees import plant, source
 
 TREE = {
@@ -157,27 +159,34 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert outside.exists()
 
 
-def test_a_deep_tree(tmp_path: Path) -> None:
-    fd = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(600):
-        os.mkdir("d", dir_fd=fd)
-        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+def deep(root: Path, name: str, levels: int) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
     os.close(fd)
-    assert len(found(tmp_path)) == 601
 
 
-def test_a_tree_that_is_too_deep_is_an_error_that_says_so(tmp_path: Path) -> None:
-    fd = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(30):
-        os.mkdir("d" * 200, dir_fd=fd)
-        below = os.open("d" * 200, os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(fd)
+@pytest.fixture
+def removed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that pytest, which is recursive, need not remove."""
+    path = tmp_path / "deep"
+    path.mkdir()
+    yield path
+    remove_tree(str(path))
+
+
+def test_a_deep_tree(removed: Path) -> None:
+    deep(removed, "d", 600)
+    assert len(found(removed)) == 601
+
+
+def test_a_tree_that_is_too_deep_is_an_error_that_says_so(removed: Path) -> None:
+    deep(removed, "d" * 200, 30)
     with pytest.raises(CortenError, match=r"cannot read .*too long"):
-        found(tmp_path)
+        found(removed)
 
 
 def test_a_directory_that_becomes_a_link_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
