@@ -65,8 +65,8 @@ def _outline(definition: Definition, outline: Outline) -> BuildAnswer:
         lines += [*_table(("BUILD ARG", "VALUE", "DESCRIPTION"), rows), ""]
     for title, items in (("SECRET", outline.secrets), ("SSH", outline.agents)):
         if items:
-            rows = [(item.name, "true" if item.required else "") for item in items]
-            lines += [*_table((title, "REQUIRED"), rows), ""]
+            needs = [(item.name, "true" if item.required else "") for item in items]
+            lines += [*_table((title, "REQUIRED"), needs), ""]
     value = {
         "name": outline.name,
         "description": outline.description,

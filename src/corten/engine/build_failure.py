@@ -51,8 +51,9 @@ def describe_failure(
 def _class_of(error: CortenError) -> str:
     """The nearest class of the tree that everybody knows."""
     for cls in type(error).__mro__:
-        if getattr(errors, cls.__name__, None) is cls:
-            return cls.__name__
+        name: str = cls.__name__
+        if getattr(errors, name, None) is cls:
+            return name
     return CortenError.__name__
 
 

@@ -15,7 +15,7 @@ from corten.build.graph import Exec, Vertex
 from corten.build.solve.failure import BuildFailed, ProcessFailed
 from corten.engine.engine import Engine
 from corten.engine.paths import Paths
-from tests.system.build.solving import BUSYBOX, Yard, copy, sh
+from tests.system.build.solving import BUSYBOX, Yard, sh
 from tests.system.conftest import clean, leftovers
 
 pytestmark = pytest.mark.root
@@ -94,7 +94,7 @@ async def test_nothing_of_the_mounts_is_left(yard: Yard) -> None:
 async def test_a_command_that_is_not_there(yard: Yard) -> None:
     target = Vertex(Exec(("/no/such",), (), "/", network="none"), (BUSYBOX,), name="RUN")
     with pytest.raises(
-        BuildFailed, match='process "/no/such" did not complete .*: exit code: 127: .*no such'
+        BuildFailed, match=r'process "/no/such" did not complete .*: exit code: 127: .*no such'
     ):
         await yard.build(target)
     target = Vertex(Exec(("/etc/passwd",), (), "/", network="none"), (BUSYBOX,), name="RUN")

@@ -12,8 +12,8 @@ import pytest
 from corten.errors import Unsupported
 from corten.image.fsck import Checker, ContainerUse, Problem, Step
 from corten.image.store import ImageStore
-from corten.snapshot.overlay import OverlaySnapshotter
 from corten.snapshot.erofs_snapshotter import ErofsSnapshotter
+from corten.snapshot.overlay import OverlaySnapshotter
 from tests.unit.image.images import docker_archive, load, make_store
 from tests.unit.snapshot.archives import member, tar_of
 
