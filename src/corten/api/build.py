@@ -194,7 +194,6 @@ class ShellOffer(msgspec.Struct, frozen=True, tag="shell", tag_field="type"):
     it. The build ends when that shell has ended, by `DELETE /corten/build/{id}/shell`, or with the client."""
 
     id: str
-    vertex: str
     name: str = ""
 
 
@@ -241,17 +240,6 @@ class BuildFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure", tag
     step: str = ""
     log: list[str] = []
     exit_code: int = 1
-
-
-class BuildPruneOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`builder prune`. `until` in seconds since 1970 (0: any); sizes in bytes."""
-
-    all: bool = False
-    until: int = 0
-    reserved_space: int = 0
-    max_used_space: int = 0
-    min_free_space: int = 0
-    filters: dict[str, list[str]] = {}
 
 
 class BuildPruned(Message, kw_only=True):

@@ -68,12 +68,16 @@ class Steps:
         self._by_vertex: dict[str, Step] = {}
         self.all: list[Step] = []
         self.expected = 0
+        """How many there will be, as far as that is known."""
 
     def apply(self, event: Json) -> Step | None:
         """Takes in an event; the step that it is about."""
         kind = event["type"]
         if kind == "started":
             return self._start(event)
+        if kind == "plan":
+            # The steps of the plan, and the export.
+            self.expected = len(self.all) + event.get("vertices", 0) + 1
         step = self._by_vertex.get(event.get("vertex", ""))
         if step is None:
             return None

@@ -102,7 +102,7 @@ class TerminalDisplay(Display):
         now = time.time_ns()
         steps = self.steps.all
         done = sum(step.ended > 0 for step in steps)
-        total = max(len(steps), self.steps.expected)
+        total = len(steps) if final else max(len(steps), self.steps.expected)
         head = f"[+] Building {(now - self._began) / 1e9:.1f}s ({done}/{total})"
         if final and done == total and steps and not any(step.error for step in steps):
             head += " FINISHED"

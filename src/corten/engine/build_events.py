@@ -103,7 +103,7 @@ class BuildEvents:
         return []
 
     @contextmanager
-    def step(self, name: str, *, cached: bool = False) -> Iterator[OwnStep]:
+    def step(self, name: str) -> Iterator[OwnStep]:
         """A step that is no vertex of the graph, for as long as the context lasts."""
         vertex = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
         self.report(VertexStarted(vertex, name, time.time_ns()))
@@ -115,7 +115,7 @@ class BuildEvents:
             error = failure.message
             raise
         finally:
-            self.report(VertexFinished(vertex, time.time_ns(), cached and not error, error))
+            self.report(VertexFinished(vertex, time.time_ns(), error=error))
 
 
 class OwnStep:

@@ -20,7 +20,6 @@ from corten.build.plan.model import (
 from corten.engine.build_definition import read_ignore_file
 from corten.errors import InvalidArgument, NotFound, Unsupported
 from corten.oci.platform import Platform
-from corten.oci.reference import Reference
 
 ENTITLEMENTS = frozenset({"network.host", "security.insecure", "device"})
 NETWORKS = ("default", "none", "host")
@@ -65,18 +64,6 @@ def entitlements(request: BuildRequest) -> frozenset[str]:
     if request.network == "host":
         allowed.add("network.host")
     return frozenset(allowed)
-
-
-def image_names(request: BuildRequest) -> list[Reference]:
-    """The tags, parsed. InvalidArgument."""
-    names = []
-    for text in request.tags:
-        reference = Reference.parse(text)
-        if reference.digest is not None:
-            raise InvalidArgument(f"cannot name an image {text!r}: a name that is given has no digest")
-        if reference not in names:
-            names.append(reference)
-    return names
 
 
 def _check(request: BuildRequest) -> None:

@@ -34,7 +34,7 @@ class ShellStand:
         meanwhile ends the shell."""
         self._failed, self._solver = failed, solver
         try:
-            self._report(ShellOffer(self._id, "", failed.vertex.name))
+            self._report(ShellOffer(self._id, failed.vertex.name))
             await self._over.wait()
         finally:
             self._failed = None

@@ -174,3 +174,14 @@ def test_pausing_leaves_the_frame_and_draws_below() -> None:
     window.type("a shell\r\n")
     lines = window.lines()
     assert lines[0].startswith("[+]") and lines[2] == "a shell" and lines[3].startswith("[+]")
+
+
+def test_how_many_steps_there_will_be() -> None:
+    window = Window(60, 12)
+    window.feed.start("a", "[internal] load build definition from Dockerfile")
+    window.feed.finish("a")
+    window.display.event({"type": "plan", "steps": [], "vertices": 3})
+    window.feed.start("b", "[1/3] FROM busybox")
+    assert window.lines()[0] == "[+] Building 0.0s (1/5)"
+    window.feed.finish("b", cached=True)
+    assert window.end()[0] == "[+] Building 0.0s (2/2) FINISHED"
