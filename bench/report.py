@@ -130,8 +130,10 @@ def chart(results: list[Result], path: Path) -> None:
         axis.tick_params(labelsize=8)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    figure_.suptitle(f"Medians, in one run, in turns. {machine()}", fontsize=9, x=0.01, ha="left")
-    figure_.tight_layout()
+    inch = 1 / (1.9 * rows)  # of the figure's height
+    title = f"Medians, in one run, in turns. {machine()}"
+    figure_.suptitle(title, fontsize=9, x=0.01, y=1 - 0.1 * inch, ha="left", va="top")
+    figure_.tight_layout(rect=(0, 0, 1, 1 - 0.3 * inch))
     figure_.savefig(path, dpi=110)
     pyplot.close(figure_)
 
