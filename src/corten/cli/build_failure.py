@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from corten.client.jsontext import Json
 
 _RULE = "-" * 20
+_LONGEST = 500
 
 
 def show(failure: Json, stream: TextIO, *, with_log: bool = True) -> None:
@@ -38,10 +39,12 @@ def excerpt(failure: Json) -> list[str]:
     pointed = False
     for line in failure["source"]:
         text = _clean(line["text"])
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 1]}…"
         mark = ">>>" if line.get("marked") else "   "
         lines.append(f"{line['number']:4} | {mark} {text}".rstrip())
         here = line["number"] == caret_line if caret_line else line.get("marked")
-        if here and column and not pointed:
+        if here and 0 < column <= len(text) and not pointed:
             pointed = True
             # A tab in the line stays one in front of the caret, so that both end in the same column.
             lead = "".join("\t" if letter == "\t" else " " for letter in text[: column - 1])

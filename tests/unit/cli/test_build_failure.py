@@ -58,6 +58,13 @@ def test_a_dockerfile_does_not_drive_the_terminal() -> None:
     assert not any("\x1b" in line or "\x07" in line for line in shown(failure))
 
 
+def test_long_lines_are_cut() -> None:
+    failure = {"message": "m", "file": "x", "column": 900, "source": lines("RUN " + "x" * 9000, marked=1)}
+    shown_lines = shown(failure)
+    assert shown_lines[2].endswith("x…") and len(shown_lines[2]) < 520
+    assert not any("^" in line for line in shown_lines)
+
+
 def test_an_error_without_a_place_has_only_its_sentence() -> None:
     assert shown({"message": "no space"}) == []
 
