@@ -10,12 +10,10 @@ changed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import re
 import secrets
-import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -36,7 +34,6 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ATTEMPTS = 3
 _REDIRECTS = 10
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
-_KEPT_SECONDS = 30 * 24 * 3600
 _FILENAME = re.compile(r"""filename\*?=(?:UTF-8'[^']*')?("?)([^";]+)\1""", re.IGNORECASE)
 
 
@@ -173,25 +170,6 @@ class HttpDownloads:
         temporary = record.with_name(f".{secrets.token_hex(8)}")
         temporary.write_bytes(msgspec.json.encode(found))
         temporary.rename(record)
-
-    def prune(self, *, older_than: float = _KEPT_SECONDS) -> int:
-        """Removes what no build asked for within this many seconds: the bytes that became free."""
-        if not self._directory.exists():
-            return 0
-        limit = time.time() - older_than
-        kept = set()
-        freed = 0
-        for record in list(self._directory.glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                if record.stat().st_mtime >= limit:
-                    kept.add(msgspec.json.decode(record.read_bytes(), type=Download).digest[7:])
-                    continue
-            record.unlink(missing_ok=True)
-        for path in list(self._directory.iterdir()):
-            if path.suffix != ".json" and path.name not in kept:
-                freed += path.stat().st_size
-                path.unlink(missing_ok=True)
-        return freed
 
 
 def _append(fd: int, piece: bytes, digest: hashlib._Hash) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -261,17 +260,3 @@ async def test_a_full_disk(downloads: HttpDownloads, tmp_path: Path, monkeypatch
 
 async def _at_once(function: Callable[..., object], *args: object) -> object:
     return function(*args)
-
-
-async def test_what_nobody_asked_for_lately_is_removed(downloads: HttpDownloads, tmp_path: Path) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=request.path.encode())
-
-    async with serving(handler) as url:
-        old = await downloads.fetch(f"{url}/old")
-        for path in (tmp_path / "downloads").iterdir():
-            os.utime(path, (1, 1))
-        new = await downloads.fetch(f"{url}/new")
-    assert downloads.prune(older_than=3600) == old.size
-    assert not downloads.path(old).exists() and downloads.path(new).exists()
-    assert len(list((tmp_path / "downloads").iterdir())) == 2
