@@ -93,9 +93,10 @@ class Build:
     # -- what the client does meanwhile
 
     def cancel(self) -> None:
-        """The client does not want it any more, but to hear of its end."""
-        self._canceled = True
-        if self.task is not None:
+        """The client does not want it any more, but to hear of its end. Once: a second time would cancel the
+        clearing up."""
+        if not self._canceled and self.task is not None:
+            self._canceled = True
             self.task.cancel()
 
     def answer_credential(self, domain: str, auth: str) -> None:

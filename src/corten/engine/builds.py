@@ -54,7 +54,7 @@ class BuildService:
                 yield line
         finally:
             del self._running[request.id]
-            task.cancel()
+            build.cancel()
             await asyncio.wait({task})
             machinery.limits.soon()
             if not task.cancelled():
