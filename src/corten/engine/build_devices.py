@@ -30,7 +30,7 @@ class DeviceEdits:
 
 
 def find_devices(
-    wanted: Iterable[tuple[str, bool]], directories: Sequence[Path] = DIRECTORIES
+    wanted: Iterable[tuple[str, bool]], directories: Sequence[Path]
 ) -> tuple[DeviceEdits, list[str]]:
     """What the devices `wanted` (name, required) need, and the names of those that are not there and need
     not be. NotFound, Unsupported, InvalidArgument."""

@@ -26,7 +26,7 @@ from corten.build.solve.failure import ProcessFailed
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import Draft, Drafted, ExecRequest, Log, Terminal
 from corten.build.solve.upper import settle_upper
-from corten.engine.build_devices import find_devices
+from corten.engine.build_devices import DIRECTORIES, find_devices
 from corten.engine.build_mounts import MOUNT_POINTS, RunMounts, lowest_layer
 from corten.engine.build_output import Output
 from corten.engine.build_spec import HOSTNAME, check_allowed, exec_spec
@@ -61,15 +61,25 @@ class _Container:
 
 
 class BuildExecutor:
-    """`build.solve.protocols.Executor`, on the engine's launcher."""
+    """`build.solve.protocols.Executor`, on the engine's launcher. `device_directories` are where CDI
+    specifications are."""
 
-    def __init__(self, core: Core, layers: LayerStore, mounts: CacheMounts) -> None:
+    def __init__(
+        self,
+        core: Core,
+        layers: LayerStore,
+        mounts: CacheMounts,
+        *,
+        device_directories: Sequence[Path] = DIRECTORIES,
+    ) -> None:
+        self.device_directories = tuple(device_directories)
         self._core = core
         self._layers = layers
         self._mounts = mounts
         self._running = core.paths.build / "running"
         self._runs = core.paths.run / "builds"
-        for path in (self._running, self._runs):
+        self._empty = core.paths.build / "empty"
+        for path in (self._running, self._runs, self._empty):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lowest = lowest_layer(core.paths.build / "mount-points")
 
@@ -148,7 +158,7 @@ class BuildExecutor:
     ) -> _Container:
         core, operation = self._core, request.operation
         check_allowed(operation, request.allowed)
-        edits, missing = find_devices(operation.devices)
+        edits, missing = find_devices(operation.devices, self.device_directories)
         for name in missing:
             log(2, f"there is no device {name} here; it is not required\n".encode())
         directory = self._running / draft.id
@@ -159,9 +169,7 @@ class BuildExecutor:
         upper.mkdir(mode=0o755)
         if operation.limits.cgroup_parent:
             (directory / _CGROUP_FILE).write_text(self._cgroup(request, draft.id))
-        mounts = RunMounts(
-            request, directory, self._layers, self._mounts, stack, log, core.paths.build / "empty"
-        )
+        mounts = RunMounts(request, directory, self._layers, self._mounts, stack, log, self._empty)
         await mounts.open()
         files = self._files(request, directory)
         spec = exec_spec(

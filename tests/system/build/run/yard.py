@@ -162,13 +162,13 @@ BUSYBOX = Vertex(ImageSource("busybox:latest", host_platform()), name="FROM busy
 def sh(
     below: Vertex | None,
     script: str,
-    *inputs: Vertex,
+    *inputs: Vertex | None,
     epoch: int | None = 0,
     again: bool = False,
     **more: object,
 ) -> Vertex:
-    more.setdefault("network", "none")
-    operation = Exec(("/bin/sh", "-c", script), ("PATH=/bin:/sbin",), "/", **more)  # type: ignore[arg-type]
+    fields = {"network": "none", "environment": ("PATH=/bin:/sbin",), "directory": "/"} | more
+    operation = Exec(("/bin/sh", "-ec", script), **fields)  # type: ignore[arg-type]
     return Vertex(operation, (below, *inputs), name=f"RUN {script}", epoch=epoch, ignore_cache=again)
 
 
