@@ -79,7 +79,10 @@ class LayerMounts:
             if self._support.method == LOOP:
                 source = _loop(image, devices)
                 device = _loop(data, devices) if device else ""
-            fd = open_image(os.fsencode(source), os.fsencode(device))
+            # What is read would be cached twice: for the mount, and for the file below it. Contents that
+            # stand in a tar are not aligned for direct reads.
+            direct = self._support.method == DETACHED and not device
+            fd = open_image(os.fsencode(source), os.fsencode(device), direct=direct)
         except OSError as error:
             raise CortenError(f"cannot mount the layer in {directory}: {error}") from error
         finally:
