@@ -1,5 +1,5 @@
 """`python -m bench images`: starts a registry and the peers in namespaces of its own, measures, prints,
-cleans up."""
+cleans up. All of it takes half an hour: with --parts it can be done in pieces, and printed in the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bench import namespaces, report
 from bench.engines import Corten, Docker, MissingPeer, Podman
 from bench.images.peers import ImagePeer, Skopeo
 from bench.images.registry import Registry
-from bench.images.scenarios import SCENARIOS, Bench
+from bench.images.scenarios import ORDER, SCENARIOS, Bench
+from bench.images.stored import Stored
 from bench.images.workload import VARIANTS, Workload, make
 from bench.measure import Result
 from bench.worker import Worker
@@ -46,6 +47,10 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("bench/results"), help="where JSON and chart are written"
     )
+    parser.add_argument(
+        "--parts", type=Path, metavar="FILE", help="add the samples to those in FILE, and print all of them"
+    )
+    parser.add_argument("--show", action="store_true", help="measure nothing: print what FILE has")
     return parser.parse_args(arguments)
 
 
@@ -138,11 +143,26 @@ class _Setup:
 
 def main(arguments: list[str]) -> int:
     chosen = options(arguments)
-    if os.geteuid() != 0:
-        print("bench images needs root: the peers are measured as root", file=sys.stderr)
+    if chosen.show and chosen.parts is None:
+        print("bench images: --show needs --parts FILE", file=sys.stderr)
         return 2
-    workload = make(chosen.cache)  # needs Debian's mirror the first time: before the network is left
-    namespaces.enter("images", arguments)
+    stored = Stored() if chosen.parts is None else Stored.read(chosen.parts)
+    if not chosen.show:
+        if os.geteuid() != 0:
+            print("bench images needs root: the peers are measured as root", file=sys.stderr)
+            return 2
+        workload = make(chosen.cache)  # needs Debian's mirror the first time: before the network is left
+        namespaces.enter("images", arguments)
+        stored.add(_measure(chosen, workload))
+        stored.sort(ORDER)
+        if chosen.parts is not None:
+            stored.write(chosen.parts)
+    _print(stored)
+    report.write(stored.results, stored.versions, chosen.out, "images")
+    return 0 if all(result.met(target) for result in stored.results for target in result.targets) else 1
+
+
+def _measure(chosen: argparse.Namespace, workload: Workload) -> Stored:
     work = Path(tempfile.mkdtemp(prefix="bench-images-", dir="/var/tmp"))
     results: list[Result] = []
     try:
@@ -155,15 +175,18 @@ def main(arguments: list[str]) -> int:
     finally:
         subprocess.run(["umount", "--recursive", "--quiet", str(work)], check=False)
         shutil.rmtree(work, ignore_errors=True)
-    facts = workload.facts()
-    versions = ", ".join(f"{name} {version}" for name, version in setup.versions.items())
+    return Stored(results, workload.facts(), setup.versions, setup.notes)
+
+
+def _print(stored: Stored) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in stored.versions.items())
     print(f"{report.machine()}; {versions}")
-    print(
-        f"The image: {facts['files']:,} files, {facts['bytes'] / 1e6:,.0f} MB as a tar,"
-        f" {facts['compressed'] / 1e6:,.0f} MB compressed\n"
-    )
-    print(report.table(results))
-    for note in setup.notes:
+    facts = stored.facts
+    if facts:
+        print(
+            f"The image: {facts['files']:,} files, {facts['bytes'] / 1e6:,.0f} MB as a tar,"
+            f" {facts['compressed'] / 1e6:,.0f} MB compressed\n"
+        )
+    print(report.table(stored.results))
+    for note in stored.notes:
         print(f"\nnot measured: {note}")
-    report.write(results, setup.versions, chosen.out, "images")
-    return 0 if all(result.met(target) for result in results for target in result.targets) else 1

@@ -282,3 +282,19 @@ SCENARIOS: dict[str, Callable[[Bench], list[Result]]] = {
     "copy": _each(copy),
     "index": index,
 }
+
+ORDER = (
+    "cold",
+    "pull",
+    "second",
+    "load",
+    "save",
+    "push",
+    "copy",
+    "memory",
+    "read",
+    "program",
+    "indexing",
+    "slope",
+)
+"""Of results in the table, by the first word of their names."""
