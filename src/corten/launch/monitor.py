@@ -215,7 +215,8 @@ class Monitor:
         cgroup, joins = self._cleanup
         oom_killed = cgroup is not None and not joins and oom_kills(cgroup) > 0
         self._exit = (messages.EXITED, code, signal, oom_killed, time.time_ns(), "")
-        write_exit(self._fds["directory"], self._exit)
+        if not self._bound:  # else no other engine will ask
+            write_exit(self._fds["directory"], self._exit)
         self.tell(self._exit)
 
     def run(self) -> None:

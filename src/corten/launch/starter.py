@@ -249,6 +249,8 @@ class Starter:
         packets.send(self._monitor, (messages.CREATED, pid), (pidfd,))
 
     def _write_state(self, pid: int, started_at_ns: int) -> None:
+        if self._settings["bound"]:
+            return  # nobody else will look for it
         write_state(self._directory, self._settings["container_id"], pid, started_at_ns, self._monitor_pid)
 
     def _hand_over(self, plan: Plan) -> None:

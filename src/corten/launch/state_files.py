@@ -53,6 +53,16 @@ def _quoted(text: str) -> str:
 
 
 def _replace(directory: int, name: str, text: str) -> None:
+    """On a full disk nothing is written: the engine that is there is told all the same, and the next one
+    knows what it means that there is nothing.
+    """
+    try:
+        _write(directory, name, text)
+    except OSError:
+        pass
+
+
+def _write(directory: int, name: str, text: str) -> None:
     temporary = f".{name}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:

@@ -56,3 +56,14 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "exit.json").write_text('{"code": "')
     with pytest.raises(IntegrityError, match=r"exit\.json is not what a monitor writes"):
         read_exit(tmp_path)
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    """A full disk (here: a directory that is gone) must not keep a monitor from telling its engine."""
+    (tmp_path / "run").mkdir()
+    fd = os.open(tmp_path / "run", os.O_RDONLY | os.O_DIRECTORY)
+    (tmp_path / "run").rmdir()
+    write_exit(fd, (messages.EXITED, 0, 0, False, 1, ""))
+    write_state(fd, "abc", os.getpid(), 5, 77)
+    os.close(fd)
+    assert list(tmp_path.iterdir()) == []
