@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from corten.errors import ArchiveError
-from corten.linux.page_cache import WriteBehind
 from corten.snapshot.erofs import disk_format as d
 from corten.snapshot.erofs.node import File
 from corten.snapshot.tar_header import Entry
@@ -59,8 +58,6 @@ class Copied:
         self._pending: list[bytes | memoryview] = []
         self._pending_at = START
         self._pending_size = 0
-        # Mounts read contents past the page cache of the image's file.
-        self._behind = WriteBehind(fd, START)
 
     def __call__(self, entry: Entry, node: File) -> None:
         if entry.sparse is not None:
@@ -90,7 +87,6 @@ class Copied:
         self._pending_at += self._pending_size
         self._pending.clear()
         self._pending_size = 0
-        self._behind.advance(self._pending_at)
 
     def _allocate(self, entry: Entry, size: int) -> int:
         start = self.end
