@@ -70,6 +70,7 @@ def docker_archive(layer: bytes, config: dict[str, object], name: str) -> bytes:
             "os": "linux",
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
+            "history": [{"created_by": "by hand"}],
         }
     ).encode()
     config_name = hashlib.sha256(image).hexdigest() + ".json"
