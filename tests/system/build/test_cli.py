@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import io
 import json
 import os
@@ -11,6 +13,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -152,20 +155,55 @@ def test_named_contexts(corten: Corten, tmp_path: Path) -> None:
     assert run(corten, "named", "ls", "-A", "/lib").split() == [".dockerignore", "data"]
 
 
-def test_a_git_repository(corten: Corten, context: Path, tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        subprocess.run(["git", "-C", context, *identity, *arguments], check=True, capture_output=True)
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nobody reads it."""
 
-    git("init", "-q", "-b", "main")
-    git("add", ".")
-    git("commit", "-q", "-m", "first")
-    url = f"file://{context}/.git"
-    done = corten("build", "-t", "git", f"{url}#main", check=None)
-    if done.returncode == 0:
-        assert run(corten, "git") == "hello\n"
-    else:
-        assert "file://" in done.stderr  # only what can be reached by others
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A directory, and the URL at which it is served."""
+    directory = tmp_path / "website"
+    directory.mkdir()
+    handler = functools.partial(_Quiet, directory=str(directory))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield directory, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_git_repository(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
+    directory, url = website
+
+    def git(*arguments: str | Path) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+    git("-C", context, "init", "-q", "-b", "main")
+    git("-C", context, "add", ".")
+    git("-C", context, "commit", "-q", "-m", "first")
+    git("clone", "-q", "--bare", context, directory / "app.git")
+    git("-C", directory / "app.git", "update-server-info")
+    corten("build", "-t", "git", f"{url}/app.git#main")
+    assert run(corten, "git") == "hello\n"
+    failed = corten("build", "-q", f"{url}/app.git#other", check=1)
+    assert failed.stderr == f"corten: the repository {url}/app.git has no branch or tag 'other'\n"
+    failed = corten("build", "-q", f"file://{context}", check=125)
+    assert "is not a directory: give one, a URL, or -" in failed.stderr
+
+
+def test_urls(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
+    directory, url = website
+    with tarfile.open(directory / "context.tar.gz", "w:gz") as tar:
+        tar.add(context, ".")
+    (directory / "Dockerfile").write_text("FROM busybox\nRUN echo alone > /x\n")
+    corten("build", "-t", "url:1", f"{url}/context.tar.gz")
+    corten("build", "-t", "url:2", f"{url}/Dockerfile")
+    assert run(corten, "url:1") == "hello\n" and run(corten, "url:2", "cat", "/x") == "alone\n"
+    failed = corten("build", "-q", f"{url}/nothing", check=1)
+    assert failed.stderr == f"corten: there is nothing at {url}/nothing (404)\n"
 
 
 def test_check(corten: Corten, tmp_path: Path) -> None:
