@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from corten.build.graph import Exec
 from corten.build.solve.cache_mounts import CacheMounts
 from corten.build.solve.ending import settled
 from corten.build.solve.failure import ProcessFailed
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import Draft, Drafted, ExecRequest, Log, Terminal
 from corten.build.solve.upper import settle_upper
-from corten.engine.build_devices import DIRECTORIES, find_devices
+from corten.engine.build_devices import DIRECTORIES, DeviceEdits, find_devices
 from corten.engine.build_mounts import MOUNT_POINTS, RunMounts, lowest_layer
 from corten.engine.build_output import Output
 from corten.engine.build_spec import HOSTNAME, check_allowed, exec_spec
@@ -48,12 +50,11 @@ _CGROUP_FILE = "cgroup"
 
 @dataclass(frozen=True, slots=True)
 class _Container:
-    """One RUN that is about to run. `points`: where things get mounted."""
+    """One RUN that is about to run. `plan` works out how; `points`: where things get mounted."""
 
     id: str
-    directory: Path
     run_dir: Path
-    plan: Plan
+    plan: Callable[[], Plan]
     files: tuple[tuple[str, bytes], ...]
     lowers: tuple[str, ...]
     points: tuple[str, ...]
@@ -82,6 +83,7 @@ class BuildExecutor:
         for path in (self._running, self._runs, self._empty):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lowest = lowest_layer(core.paths.build / "mount-points")
+        self._ending: set[asyncio.Task[None]] = set()
 
     # -- Executor
 
@@ -91,11 +93,10 @@ class BuildExecutor:
             container = await self._prepare(request, draft, stack, log)
             async with Output(log) as output:
                 try:
-                    status = await self._carry_out(
-                        container, lambda monitor: output.ended(), stdio="fds", fds=output.give
-                    )
+                    status = await self._carry_out(container, _launch(container, stdio="fds"), output.give)
                 except (CommandNotFound, CommandNotExecutable) as error:
                     raise _not_started(request, error) from error
+                await output.ended()
             self._check(request, status)
             return await asyncio.to_thread(
                 settle_upper,
@@ -121,14 +122,14 @@ class BuildExecutor:
         async with AsyncExitStack() as stack:
             container = await self._prepare(asked, draft, stack, lambda stream, data: None, terminal=size)
 
-            async def started(monitor: Monitor) -> None:
-                terminal.started(monitor.resize)
-
             attachment = Attachment(fd=terminal.fd, stdin=True, mux=not terminal.tty, detach_keys=b"")
-            status = await self._carry_out(
-                container, started, stdio="monitor", tty=terminal.tty, attachments=(attachment,)
-            )
+            launch = _launch(container, stdio="monitor", tty=terminal.tty, attachments=(attachment,))
+            status = await self._carry_out(container, launch, tuple, lambda m: terminal.started(m.resize))
         return status.code
+
+    async def close(self) -> None:
+        """See Executor."""
+        await asyncio.gather(*self._ending)
 
     async def recover(self) -> None:
         """See Executor."""
@@ -171,15 +172,42 @@ class BuildExecutor:
             (directory / _CGROUP_FILE).write_text(self._cgroup(request, draft.id))
         mounts = RunMounts(request, directory, self._layers, self._mounts, stack, log, self._empty)
         await mounts.open()
-        files = self._files(request, directory)
+        files = self._files(operation)
+        lowers = self._layers.lowers(request.root.layers)
+
+        def plan() -> Plan:
+            return self._plan(request, draft, lowers, mounts, edits, tuple(files), terminal)
+
+        return _Container(
+            draft.id,
+            self._runs / draft.id,
+            plan,
+            tuple((f"{directory}/{name}", text.encode()) for name, text in files.items()),
+            lowers,
+            (*MOUNT_POINTS, *(mount.destination for mount in (*edits.mounts, *mounts.mounts))),
+            operation.network == "default",
+        )
+
+    def _plan(
+        self,
+        request: ExecRequest,
+        draft: Draft,
+        lowers: tuple[str, ...],
+        mounts: RunMounts,
+        edits: DeviceEdits,
+        files: tuple[str, ...],
+        terminal: tuple[int, int] | None,
+    ) -> Plan:
+        core, directory = self._core, self._running / draft.id
+        cgroup = self._cgroup(request, draft.id)
         spec = exec_spec(
-            operation,
+            request.operation,
             draft.id,
             mounts.environment,
             edits,
             Surroundings(
                 directory=str(directory),
-                cgroup=self._cgroup(request, draft.id),
+                cgroup=cgroup,
                 files={f"/etc/{name}": f"{directory}/{name}" for name in files},
                 rootless=core.rootless,
             ),
@@ -187,45 +215,31 @@ class BuildExecutor:
             terminal=terminal,
         )
         assert spec.linux is not None
-        has_network = operation.network == "default"
-        lowers = self._layers.lowers(request.root.layers)
-        plan = compile_plan(
+        upper = f"{draft.directory}/fs"
+        return compile_plan(
             spec,
             root=Overlay(
                 lowers=(*lowers, str(self._lowest)),
-                upper=str(upper),
-                work=str(directory / "work"),
+                upper=upper,
+                work=f"{directory}/work",
                 volatile=True,
-                mountpoint=str(upper),
+                mountpoint=upper,
             ),
             cgroup=compile_cgroup(
-                self._cgroup(request, draft.id),
-                spec.linux.resources,
-                layout=core.layout,
-                best_effort=core.rootless,
+                cgroup, spec.linux.resources, layout=core.layout, best_effort=core.rootless
             ),
             container_id=draft.id,
             bundle=str(directory),
-            hold=has_network,
+            hold=request.operation.network == "default",
             more_mounts=(*edits.mounts, *mounts.mounts),
-        )
-        return _Container(
-            draft.id,
-            directory,
-            self._runs / draft.id,
-            plan,
-            tuple((f"{directory}/{name}", text.encode()) for name, text in files.items()),
-            lowers,
-            (*MOUNT_POINTS, *(mount.destination for mount in (*edits.mounts, *mounts.mounts))),
-            has_network,
         )
 
     def _cgroup(self, request: ExecRequest, identity: str) -> str:
         parent = request.operation.limits.cgroup_parent or self._core.cgroup_parent
         return f"{parent}/{_PREFIX}{identity}"
 
-    def _files(self, request: ExecRequest, directory: Path) -> dict[str, str]:
-        operation, network = request.operation, self._core.network
+    def _files(self, operation: Exec) -> dict[str, str]:
+        network = self._core.network
         on_host = operation.network == "host"
         hostname = operation.hostname or (self._core.host_name if on_host else HOSTNAME)
         hosts = hosts_file(
@@ -245,42 +259,38 @@ class BuildExecutor:
     async def _carry_out(
         self,
         container: _Container,
-        running: Callable[[Monitor], Awaitable[None]],
-        *,
-        stdio: str,
-        fds: Callable[[], Sequence[int]] = tuple,
-        tty: bool = False,
-        attachments: tuple[Attachment, ...] = (),
+        request: LaunchRequest,
+        fds: Callable[[], Sequence[int]],
+        started: Callable[[Monitor], None] = lambda monitor: None,
     ) -> ExitStatus:
-        """Starts the process and waits for its end, and for all that it has left; `running` is awaited in
-        between."""
-        request = LaunchRequest(
-            container_id=container.id,
-            run_dir=container.run_dir,
-            stdio="fds" if stdio == "fds" else "monitor",
-            tty=tty,
-            open_stdin=bool(attachments),
-            stdin_once=bool(attachments),
-            hold=container.has_network,
-            attachments=attachments,
-            files=container.files,
-            bound=True,
-        )
+        """Runs the process and waits for its end, and that of all that it has left. Its monitor and cgroup
+        go a moment later, while others use what it wrote; after a failure, they have gone."""
         monitor = await self._core.launcher.launch(request, fds())
-        monitor.give(container.plan)
+        ended = False
         try:
+            # The monitor gets ready, on another processor, while the plan is worked out.
+            try:
+                plan = container.plan()
+            except BaseException:
+                await monitor.withdraw()
+                raise
+            monitor.give(plan)
             if container.has_network:
                 pid = await monitor.created()
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                     # Else it died while it set itself up: the monitor knows why.
                     await self._core.network.attach(container.id, pid, EndpointSettings())
             await monitor.start()
-            await running(monitor)
+            started(monitor)
             status = await monitor.wait()
-            await monitor.gone()
+            ended = True
             return status
         finally:
-            await settled(asyncio.ensure_future(self._end(container, monitor)))
+            ending = asyncio.create_task(self._end(container, monitor))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            if not ended:
+                await settled(ending)
 
     async def _end(self, container: _Container, monitor: Monitor) -> None:
         """Whatever happened: nothing of the process is left."""
@@ -318,6 +328,27 @@ class BuildExecutor:
             exit_code=status.code,
             oom_killed=status.oom_killed,
         )
+
+
+def _launch(
+    container: _Container,
+    *,
+    stdio: Literal["monitor", "fds"],
+    tty: bool = False,
+    attachments: tuple[Attachment, ...] = (),
+) -> LaunchRequest:
+    return LaunchRequest(
+        container_id=container.id,
+        run_dir=container.run_dir,
+        stdio=stdio,
+        tty=tty,
+        open_stdin=bool(attachments),
+        stdin_once=bool(attachments),
+        hold=container.has_network,
+        attachments=attachments,
+        files=container.files,
+        bound=True,
+    )
 
 
 def _not_started(request: ExecRequest, error: CommandNotFound | CommandNotExecutable) -> ProcessFailed:

@@ -10,11 +10,12 @@ from corten.build.solve.protocols import Log
 
 _PIECE = 1 << 16
 _WIDE = 1 << 20
+_PATIENCE = 5.0
 
 
 class Output:
-    """A context manager. `give` hands out the process's stdio; `ended` waits until everything that has it is
-    gone."""
+    """A context manager. `give` hands out the process's stdio; `ended` waits until everything has come that
+    it wrote."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -42,7 +43,7 @@ class Output:
             self._close(reader)
 
     def give(self) -> tuple[int, ...]:
-        """stdin, stdout, stderr: to be closed by `close_given` when they were passed on."""
+        """stdin, stdout, stderr, to be passed on: they are ours until `ended`."""
         return self._given
 
     def close_given(self) -> None:
@@ -52,10 +53,10 @@ class Output:
         self._given = ()
 
     async def ended(self) -> None:
-        """Waits for the end of both pipes."""
+        """The process is gone: waits for the end of both pipes; not for ever, as it may have passed them on."""
         self.close_given()
         assert self._ended is not None
-        await self._ended
+        await asyncio.wait({self._ended}, timeout=_PATIENCE)
 
     def _read(self, reader: int) -> None:
         try:

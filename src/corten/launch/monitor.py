@@ -215,7 +215,11 @@ class Monitor:
         cgroup, joins = self._cleanup
         oom_killed = cgroup is not None and not joins and oom_kills(cgroup) > 0
         self._exit = (messages.EXITED, code, signal, oom_killed, time.time_ns(), "")
-        if not self._bound:  # else no other engine will ask
+        if self._bound:
+            # Nobody else will ask; and what was written is used as soon as the end is known.
+            if "mounts" in self._fds:
+                os.close(self._fds.pop("mounts"))
+        else:
             write_exit(self._fds["directory"], self._exit)
         self.tell(self._exit)
 
@@ -225,8 +229,6 @@ class Monitor:
         while self._exit is None:
             poller.run_once()
         stdio = self._stdio
-        if self._bound and "mounts" in self._fds:
-            os.close(self._fds.pop("mounts"))  # what was written is used from here on
         self._close_clients(only_done=True)
         cgroup, joins = self._cleanup
         if cgroup is not None:

@@ -94,8 +94,11 @@ class LayerStore:
             self._pins[layer.id] += 1
         chain_id = _own_name(layer)
         self._own.place(draft.directory, Layer(chain_id, made.diff_id, ""), made.size, made.inodes, [])
-        self._settler.soon()
         return layer
+
+    def settle_soon(self) -> None:
+        """Brings what was placed to the disk, when it is quiet. Until then a power failure takes it back."""
+        self._settler.soon()
 
     def discard(self, draft: Draft) -> None:
         """Throws a draft away. May take as long as it has files."""

@@ -141,3 +141,7 @@ class Executor(Protocol):
     async def recover(self) -> None:
         """Once at start: ends what a killed engine has left running."""
         ...
+
+    async def close(self) -> None:
+        """Waits until nothing is left of the last processes. None may be running."""
+        ...

@@ -69,6 +69,7 @@ class Solver:
                 self._failed[error] = session.failed
             await asyncio.to_thread(explanation.save)
             raise
+        self.layers.settle_soon()
         try:
             await asyncio.to_thread(explanation.save)
         except BaseException:
@@ -102,6 +103,7 @@ class Solver:
         """Nothing may be running."""
         for failed in list(self._failed):
             self.forget(failed)
+        await self._executor.close()
         self._operations.close()
         self.layers.close()
         self._database.close()

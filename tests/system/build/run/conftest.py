@@ -47,9 +47,10 @@ def shared(loop_runner: asyncio.Runner, busybox_root: Path) -> Iterator[Yard]:
 
 
 @pytest.fixture
-def yard(shared: Yard) -> Iterator[Yard]:
+def yard(shared: Yard, loop_runner: asyncio.Runner) -> Iterator[Yard]:
     """The engine's; nothing of a build may be left."""
     yield shared
+    loop_runner.run(shared.executor.close())
     assert list(shared.executor._running.iterdir()) == []
     assert list(shared.executor._runs.iterdir()) == []
     assert list(shared.layers._own.staging.iterdir()) == []

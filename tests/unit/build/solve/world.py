@@ -160,6 +160,9 @@ class FakeExecutor:
     async def recover(self) -> None:
         self.ran.append("recover")
 
+    async def close(self) -> None:
+        """Nothing is left."""
+
 
 class FakeImages:
     """Images of one layer each, which is not there before it is fetched."""
