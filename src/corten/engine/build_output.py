@@ -53,7 +53,7 @@ class Output:
         self._given = ()
 
     async def ended(self) -> None:
-        """The process is gone: waits for the end of both pipes; not for ever, as it may have passed them on."""
+        """The process is gone: waits for the end of both pipes; not for ever, it may have passed them on."""
         self.close_given()
         assert self._ended is not None
         await asyncio.wait({self._ended}, timeout=_PATIENCE)
