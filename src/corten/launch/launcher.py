@@ -64,7 +64,10 @@ def main(socket_fd: int, interpreter_fd: int, lock_path: str, executor_name: str
     set_handler(SIGCHLD, SIG_IGN)
     gc.collect()
     gc.freeze()
-    packets.send(engine, (messages.READY, os.getpid()))
+    try:
+        packets.send(engine, (messages.READY, os.getpid()))
+    except OSError:
+        return  # the engine was killed while it waited
     _silence()
     serve(engine, lock, executor)
 
