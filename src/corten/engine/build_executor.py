@@ -77,8 +77,8 @@ class BuildExecutor:
         self._core = core
         self._layers = layers
         self._mounts = mounts
-        self._running = core.paths.build / "running"
-        self._runs = core.paths.run / "builds"
+        self._running = core.paths.build_steps
+        self._runs = core.paths.build_runs
         self._empty = core.paths.build / "empty"
         for path in (self._running, self._runs, self._empty):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,12 +9,15 @@
       mount-points/<chain-id>/          what an image lacks of the places that containers get mounts at
       containers/<id>/                  upper/ work/ config.json log hosts hostname resolv.conf
       volumes/<name>/_data
-      build/                            the build cache
+      build/                            the build cache: cache.db layers/ cache-mounts/ contexts/ downloads/
+                                        git/
+      build/running/<id>/               what a RUN that is under way needs
       spare/                            the next container's upper/ and work/
       trash/                            what is being deleted in the background
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
       containers/<id>/                  state.json monitor.sock exit.json exec-<id>/
+      builds/<id>/                      monitor.sock of a RUN
       trash/                            run directories of what has ended
 """
 
@@ -102,6 +105,16 @@ class Paths:
     def build(self) -> Path:
         """What belongs to the builder: its cache, layers, contexts. Made with the first build."""
         return self.root / "build"
+
+    @property
+    def build_steps(self) -> Path:
+        """A directory for each RUN that is under way."""
+        return self.build / "running"
+
+    @property
+    def build_runs(self) -> Path:
+        """The run directories of these."""
+        return self.run / "builds"
 
     @property
     def trash(self) -> Path:

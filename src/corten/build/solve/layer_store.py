@@ -27,7 +27,7 @@ import msgspec
 from corten.build.solve.database import CacheDatabase
 from corten.build.solve.protocols import Draft, Drafted
 from corten.build.solve.result import BuiltLayer, Result
-from corten.errors import NotFound
+from corten.errors import NotFound, Unsupported
 from corten.image.registrar import Registrar
 from corten.image.settling import Settler
 from corten.linux.process import RENAME_EXCHANGE, renameat2
@@ -39,6 +39,8 @@ from corten.snapshot.overlay import OverlaySnapshotter
 from corten.snapshot.snapshotter import Usage
 from corten.snapshot.tree import remove_tree
 
+MOST_LAYERS = 490
+"""Of 500 that the kernel takes (OVL_MAX_STACK), some are for what is mounted along."""
 _COLUMNS = "id, diff_id, blob, origin, made_by"
 
 
@@ -126,7 +128,12 @@ class LayerStore:
 
     def lowers(self, layers: Sequence[BuiltLayer]) -> tuple[str, ...]:
         """The directories of a chain (bottom first), topmost first, as overlay's lowerdir wants them.
-        NotFound when a layer was not fetched."""
+        NotFound when a layer was not fetched; Unsupported when there are more than an overlay takes."""
+        if len(layers) > MOST_LAYERS:
+            raise Unsupported(
+                f"the file system has {len(layers)} layers, and the kernel's overlay takes {MOST_LAYERS}: "
+                "put several instructions into one"
+            )
         found: list[str] = []
         for layer in reversed(layers):
             if layer.is_made_here:
@@ -153,25 +160,22 @@ class LayerStore:
 
     def known(self, ids: Sequence[str]) -> tuple[BuiltLayer, ...]:
         """The layers of a record, by their ids. NotFound when one is not written down."""
-        return tuple(self._known(identity) for identity in ids)
+        marks = ",".join("?" * len(ids))
+        rows = self._database.all(f"SELECT {_COLUMNS} FROM layers WHERE id IN ({marks})", ids)
+        found = {str(row[0]): _layer(row) for row in rows}
+        if missing := [identity for identity in ids if identity not in found]:
+            raise NotFound(f"the build cache does not know layer {missing[0]}")
+        return tuple(found[identity] for identity in ids)
 
     def describe(self, layer: BuiltLayer) -> BuiltLayer:
         """The layer with its diff ID and its blob, as far as they are known."""
         if not layer.is_made_here:
             return layer
         with contextlib.suppress(NotFound):
-            layer = self._known(layer.id)
+            (layer,) = self.known([layer.id])
         if layer.blob is not None and not self._images.content.contains(layer.blob.digest):
             layer = msgspec.structs.replace(layer, blob=None)
         return layer
-
-    def _known(self, identity: str) -> BuiltLayer:
-        row = self._database.one(f"SELECT {_COLUMNS} FROM layers WHERE id = ?", (identity,))
-        if row is None:
-            raise NotFound(f"the build cache does not know layer {identity}")
-        name, diff_id, blob, origin, made_by = row
-        descriptor = msgspec.json.decode(blob, type=Descriptor) if blob else None
-        return BuiltLayer(name, diff_id, descriptor, origin, made_by)
 
     # -- exporting
 
@@ -274,6 +278,12 @@ class LayerStore:
         there = {hex_of(name) for name in self._own.walk()}
         rows = self._database.all("SELECT id FROM layers")
         return [str(row[0]) for row in rows if ":" not in row[0] and row[0] not in there]
+
+
+def _layer(row: tuple[str, ...]) -> BuiltLayer:
+    name, diff_id, blob, origin, made_by = row
+    descriptor = msgspec.json.decode(blob, type=Descriptor) if blob else None
+    return BuiltLayer(name, diff_id, descriptor, origin, made_by)
 
 
 def _own_name(layer: BuiltLayer) -> str:

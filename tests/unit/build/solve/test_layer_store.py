@@ -9,7 +9,7 @@ import pytest
 
 from corten.build.solve.protocols import Drafted
 from corten.build.solve.result import BuiltLayer, Result
-from corten.errors import NotFound
+from corten.errors import NotFound, Unsupported
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import chain_ids, sha256_of
 from corten.oci.manifest import OCI_LAYER
@@ -60,6 +60,12 @@ async def test_the_topmost_layer_comes_first(world: World) -> None:
         world.layers.lowers([BuiltLayer("f" * 64)])
     with pytest.raises(NotFound):
         world.layers.known(["f" * 64])
+
+
+async def test_more_layers_than_an_overlay_takes(world: World) -> None:
+    layer = make(world, "one")
+    with pytest.raises(Unsupported, match="has 600 layers, and the kernel's overlay takes 490"):
+        world.layers.lowers([layer] * 600)
 
 
 async def test_what_is_learned_of_a_layer(world: World) -> None:
