@@ -38,7 +38,7 @@ _ID_LENGTH = 25
 @dataclass(frozen=True, slots=True)
 class CacheItem:
     """One entry. `size` is what it takes by itself, in bytes; times are nanoseconds since 1970. `shared`: an
-    image has it as well. `parents` are the ids of what it was built upon."""
+    image has it as well, whose it counts as. `parents` are the ids of what it was built upon."""
 
     id: str
     type: str
@@ -223,7 +223,7 @@ class Pruner:
                         _short(key),
                         kind,
                         name,
-                        sum(sizes.of(layer) for layer in own),
+                        sum(sizes.of(layer, whole=shared) for layer in own),
                         created,
                         used,
                         uses,
@@ -294,7 +294,7 @@ class _Removal:
 
 
 class _Sizes:
-    """What layers take that no image has."""
+    """What layers take."""
 
     def __init__(self, database: CacheDatabase, layers: LayerStore, images: Registrar) -> None:
         self._layers = layers
@@ -313,11 +313,14 @@ class _Sizes:
         row = self._rows.get(layer)
         return layer in self._chains or (row is not None and row[2] in self._chains)
 
-    def of(self, layer: str) -> int:
-        """Bytes that go with the layer: itself, unless it is an image's, and its blob, likewise."""
+    def of(self, layer: str, *, whole: bool) -> int:
+        """Bytes that go with the layer: itself, unless it is an image's, and its blob, likewise. `whole`: what it
+        takes, whosever it is."""
         row = self._rows.get(layer)
         if row is None:
             return 0
+        if whole:
+            return self._own(layer, int(row[1]))
         size = 0 if self.is_images(layer) else self._own(layer, int(row[1]))
         if row[3]:
             blob = msgspec.json.decode(row[3], type=Descriptor)
