@@ -67,13 +67,15 @@ class Registrar:
         self.keepers: list[Callable[[], set[str]]] = []
         """Each tells of chain IDs and digests that somebody else needs: the build cache."""
         self._chain_pins: Counter[str] = Counter()
-        self._decoded: dict[str, tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
+        self._decoded: dict[tuple[str, bytes], tuple[ImageConfig, tuple[Descriptor, ...], Descriptor]] = {}
 
     # -- reading
 
     def image(self, row: ImageRow) -> Image:
         """A row as an Image, with its names."""
-        decoded = self._decoded.get(row.id)
+        # The same image may come again with its layers in another compression.
+        key = (row.id, row.manifest)
+        decoded = self._decoded.get(key)
         if decoded is None:
             decoded = (
                 decode_config(row.config),
@@ -82,7 +84,7 @@ class Registrar:
             )
             if len(self._decoded) > 1000:
                 self._decoded.clear()
-            self._decoded[row.id] = decoded
+            self._decoded[key] = decoded
         config, layers, manifest = decoded
         history = config.history or ()
         return Image(
