@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.build.real_dockerfiles import REAL, RealDockerfile
+from tests.system.build.conftest import write_context
+from tests.system.build.real_dockerfiles import PYTHON, REAL, RealDockerfile
 from tests.system.cli.conftest import Corten
 from tests.system.conftest import clean, leftovers
 from tests.system.rootless.conftest import UID, OrdinaryUser
@@ -131,3 +132,37 @@ def test_as_an_ordinary_user(ordinary: OrdinaryUser, name: str) -> None:
         return ordinary.corten(*arguments, check=check == 0)
 
     build_and_run(corten, REAL[name], context, name)
+
+
+BYTECODE = """\
+FROM python
+WORKDIR /app
+COPY own.py ./
+RUN python3 -m compileall -q . && python3 -c 'import own'
+RUN python3 -m venv --without-pip /venv && /venv/bin/python -c 'import xml.dom.minidom'
+RUN python3 -c "import own, os; assert os.stat(own.__cached__).st_mtime == os.stat('own.py').st_mtime"
+"""
+
+
+def test_bytecode_is_the_same_on_two_machines(debian: Corten, tmp_path: Path) -> None:
+    python = write_context(tmp_path / "python", {"Dockerfile": PYTHON.text.partition("ENV PIP")[0]})
+    debian("build", "-q", "--network", "host", "-t", "python", str(python), timeout=300)
+    debian("save", "-o", str(tmp_path / "python.tar"), "python")
+    context = write_context(tmp_path / "context", {"Dockerfile": BYTECODE, "own.py": "VALUE = 1\n"})
+    first = debian("build", "-q", "--network", "none", "-t", "bytecode", str(context)).stdout
+    place = Path(tempfile.mkdtemp(prefix="ct-", dir="/tmp"))
+    other = Corten(place)
+    try:
+        other("load", "-q", "-i", str(tmp_path / "python.tar"))
+        os.utime(context / "own.py", (1_000_000_000, 1_000_000_000))
+        assert other("build", "-q", "--network", "none", "-t", "bytecode", str(context)).stdout == first
+        # Where a source's time is not what its bytecode says, Python compiles again (and -v tells so).
+        said = other(
+            "run", "--rm", "--network", "none", "bytecode", "python3", "-v", "-c", "import own"
+        ).stderr
+        assert "code object from '/app/__pycache__/own" in said
+        other("engine", "stop")
+        assert not (left := leftovers(other.paths)), left
+    finally:
+        clean(other.paths)
+        shutil.rmtree(place, ignore_errors=True)
