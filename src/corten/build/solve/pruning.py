@@ -314,8 +314,8 @@ class _Sizes:
         return layer in self._chains or (row is not None and row[2] in self._chains)
 
     def of(self, layer: str, *, whole: bool) -> int:
-        """Bytes that go with the layer: itself, unless it is an image's, and its blob, likewise. `whole`: what it
-        takes, whosever it is."""
+        """Bytes that go with the layer: itself, unless it is an image's, and its blob, likewise. With
+        `whole`, what it takes, whosever it is."""
         row = self._rows.get(layer)
         if row is None:
             return 0
