@@ -108,7 +108,7 @@ class BuildExecutor:
 
     async def debug(self, request: ExecRequest, draft: Draft, args: Sequence[str], terminal: Terminal) -> int:
         """See Executor."""
-        operation = msgspec.structs.replace(request.operation, args=tuple(args), here_documents=())
+        operation = msgspec.structs.replace(request.operation, args=tuple(args))
         asked = ExecRequest(
             operation,
             request.name,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posixpath
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from corten.build.graph import BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
+from corten.build.graph import Mount as BuildMount
 from corten.build.solve.cache_mounts import Beginning, CacheMounts, WantedMount
 from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.protocols import ExecRequest, Log
@@ -70,6 +72,7 @@ class RunMounts:
         found: list[AnyMount] = []
         environment: list[str] = []
         for position, mount in enumerate(operation.mounts):
+            _check_target(mount)
             match mount:
                 case BindMount():
                     found.append(self._bind(position, mount))
@@ -180,6 +183,13 @@ class RunMounts:
                 options=("bind", "nosuid", "nodev", "noexec"),
             )
         ]
+
+
+def _check_target(mount: BuildMount) -> None:
+    """What a process says of itself in /proc, and what is masked there, is not to be replaced."""
+    target = posixpath.normpath("/" + mount.target.lstrip("/"))
+    if target == "/proc" or target.startswith("/proc/"):
+        raise InvalidArgument(f"{mount.target} cannot be mounted because it is inside /proc")
 
 
 def _listening(directory: Path, name: str) -> socket.socket:

@@ -8,16 +8,23 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from corten.errors import Unavailable
+
 
 def kept_by_records(database: Path) -> set[str]:
     """Chain IDs, and digests of blobs, that the records in a cache database need (`Registrar.keepers`).
-    Nothing when there is no database, or none that could be used."""
+    Nothing when there is no database, or a damaged one, which is begun anew. Unavailable when it cannot be
+    read now: then nobody knows, and nothing may go."""
     if not database.exists():
         return set()
     keep: set[str] = set()
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'layers'").fetchall():
+                return set()
             rows = connection.execute("SELECT id, chain_id, blob FROM layers").fetchall()
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"cannot read what the build cache in {database} needs: {error}") from error
     except sqlite3.DatabaseError:
         return set()
     for identity, chain_id, blob in rows:

@@ -14,6 +14,7 @@ that is left behind: no path that a container is just about to mount is ever wit
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import threading
@@ -214,8 +215,11 @@ class LayerStore:
             target.symlink_to(os.path.relpath(target, own.parent))
             try:
                 renameat2(str(own), str(target), RENAME_EXCHANGE)
-            except OSError:  # a file system without exchange: for a moment the layer is nowhere
+            except OSError as error:
                 target.unlink()
+                if error.errno == errno.EXDEV:
+                    return
+                # A file system without exchange: for a moment the layer is nowhere.
                 own.rename(target)
                 own.symlink_to(os.path.relpath(target, own.parent))
 

@@ -64,10 +64,12 @@ class Materials:
         async with lock:
             if all(self._layers.contains(layer) for layer in base):
                 return
-            shown = image_below(vertex) or vertex
-            self._reporter.started(shown)
-            await self._inputs.images.fetch(base, self._reporter.status(shown))
-            self._reporter.finished(shown)
+            image = image_below(vertex)
+            if image is not None:
+                self._reporter.started(image)
+            await self._inputs.images.fetch(base, self._reporter.status(image or vertex))
+            if image is not None:
+                self._reporter.finished(image)
 
     async def tree(self, source: Vertex | None) -> SourceTree:
         """What files are copied from."""

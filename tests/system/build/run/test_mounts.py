@@ -84,6 +84,12 @@ class TestBind:
         await yard.build(target)
         assert yard.log == "of the stage\n"
 
+    async def test_over_proc(self, yard: Yard) -> None:
+        for target in ("/proc", "/a/../proc/1/attr"):
+            step = sh(BUSYBOX, "true", mounts=(TmpfsMount(target),))
+            with pytest.raises(BuildFailed, match="cannot be mounted because it is inside /proc"):
+                await yard.build(step)
+
     async def test_what_is_not_there(self, yard: Yard, here: Path) -> None:
         target = sh(BUSYBOX, "true", context(), mounts=(BindMount(1, "/nowhere", "/mnt"),))
         with pytest.raises(BuildFailed, match="nowhere"):

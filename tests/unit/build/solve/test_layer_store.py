@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from corten.build.solve.database import CacheDatabase
+from corten.build.solve.keeping import kept_by_records
 from corten.build.solve.protocols import Drafted
 from corten.build.solve.result import BuiltLayer, Result
-from corten.errors import NotFound, Unsupported
+from corten.errors import NotFound, Unavailable, Unsupported
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import chain_ids, sha256_of
 from corten.oci.manifest import OCI_LAYER
@@ -160,3 +162,31 @@ async def test_views(world: World) -> None:
     with pytest.raises(OSError, match="Read-only"):
         os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=view.fd)
     view.close()
+
+
+def test_what_records_need_before_and_after_all_builds(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    assert kept_by_records(path) == set()
+    database = CacheDatabase(path)
+    assert kept_by_records(path) == set()
+    for row in (
+        ("sha256:base", "", '{"mediaType":"x","digest":"sha256:blob","size":1}'),
+        ("a" * 64, "sha256:published", ""),
+        ("b" * 64, "", '{"mediaType":"x","digest":"sha256:tar","size":1}'),
+    ):
+        database.all("INSERT INTO layers (id, size, inodes, chain_id, blob) VALUES (?,0,0,?,?)", row)
+    needed = {"sha256:base", "sha256:blob", "sha256:published", "sha256:tar"}
+    assert kept_by_records(path) == needed
+    database.close()
+    assert kept_by_records(path) == needed
+    path.write_bytes(b"damaged" * 1000)
+    assert kept_by_records(path) == set()
+
+
+def test_when_nobody_knows_what_they_need(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    CacheDatabase(path).close()
+    path.rename(tmp_path / "away")
+    path.mkdir()  # there is something, and it cannot be opened
+    with pytest.raises(Unavailable, match="cannot read what the build cache"):
+        kept_by_records(path)
