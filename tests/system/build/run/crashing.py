@@ -17,9 +17,9 @@ async def main(place: Path) -> None:
     yard.contexts.paths["context"] = place / "context"
     print("ready", flush=True)
     for number in range(1000):
-        stage = sh(BUSYBOX, f"echo {number} > /stage; : tick-of-the-crash")
+        stage = sh(BUSYBOX, f"echo {number} > /stage; : {place}")
         target = copy(sh(BUSYBOX, f"echo {number} > /a"), context(), "file", f"/copied-{number}")
-        target = sh(target, f"echo {number} > /b; : tick-of-the-crash", network="default")
+        target = sh(target, f"echo {number} > /b; : {place}", network="default")
         target = copy(target, stage, "stage", f"/staged-{number}")
         with await yard.solve(target):
             print(number, flush=True)

@@ -47,53 +47,55 @@ def cgroups_of(identity: str) -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"*/corten/build-{identity}"))
 
 
+TICK = f"tick-{os.getpid()}"
+"""In the command lines of this process's steps: others may run these tests as well."""
 CACHE = (CacheMount("ending", "/c", sharing="private"),)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(yard: Yard) -> Iterator[None]:
     yield
-    assert not processes("tick-of-the-build")
+    assert not processes(TICK)
     for path in yard.mounts._root.glob("*/*"):
         path.unlink()
 
 
-LONG = "touch /c/began; sleep 1000; : tick-of-the-build"
+LONG = f"touch /c/began; sleep 1000; : {TICK}"
 
 
 @pytest.mark.parametrize("network", ["none", "default"])
 async def test_a_cancelled_build(yard: Yard, network: str) -> None:
     build = asyncio.create_task(yard.build(sh(BUSYBOX, LONG, mounts=CACHE, network=network)))
     await began(yard)
-    assert processes("tick-of-the-build")
+    assert processes(TICK)
     (identity,) = os.listdir(yard.executor._running)
     assert cgroups_of(identity)
     build.cancel()
     await asyncio.wait({build})
     assert build.cancelled()
-    assert not processes("tick-of-the-build")
+    assert not processes(TICK)
     assert not cgroups_of(identity)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032])
 async def test_cancelled_at_any_moment(yard: Yard, pause: float) -> None:
     network = "default" if pause > 0.003 else "none"
-    target = sh(BUSYBOX, f"sleep 1000; : tick-of-the-build {pause}", network=network, again=True)
+    target = sh(BUSYBOX, f"sleep 1000; : {TICK} {pause}", network=network, again=True)
     build = asyncio.create_task(yard.build(target))
     await asyncio.sleep(pause)
     build.cancel()
     await asyncio.wait({build})
     assert build.cancelled()
-    assert not processes("tick-of-the-build")
+    assert not processes(TICK)
 
 
 async def test_what_ignores_signals_and_multiplies(yard: Yard) -> None:
-    script = "trap '' TERM INT HUP; for n in 1 2 3 4 5; do (sleep 1000; : tick-of-the-build) & done; " + LONG
+    script = "trap '' TERM INT HUP; for n in 1 2 3 4 5; do (sleep 1000; : x) & done; " + LONG
     build = asyncio.create_task(yard.build(sh(BUSYBOX, script, mounts=CACHE)))
     await began(yard)
     build.cancel()
     await asyncio.wait({build})
-    assert not processes("tick-of-the-build")
+    assert not processes(TICK)
 
 
 async def test_two_builds_want_it(yard: Yard) -> None:
@@ -135,7 +137,7 @@ async def test_a_cgroup_elsewhere(yard: Yard) -> None:
 async def test_forking_without_end(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     # With fewer processes than by default: the machine has others to serve.
     monkeypatch.setattr("corten.engine.build_spec.MOST_PROCESSES", 60)
-    script = "f() { sleep 1000 & f; }; f; : tick-of-the-build"
+    script = f"f() {{ sleep 1000 & f; }}; f; : {TICK}"
     with pytest.raises(BuildFailed, match="did not complete successfully: exit code: 2"):
         await yard.build(sh(BUSYBOX, script))
     assert "can't fork" in yard.log
@@ -240,13 +242,13 @@ class TestDebugging:
     async def test_it_can_be_cancelled(self, yard: Yard) -> None:
         failed = await self.fail(yard)
         ours, theirs = socket.socketpair()
-        command = ["/bin/sh", "-c", "sleep 1000; : tick-of-the-build"]
+        command = ["/bin/sh", "-c", f"sleep 1000; : {TICK}"]
         shell = asyncio.create_task(yard.solver.debug(failed, command, Terminal(theirs.fileno())))
-        while not processes("tick-of-the-build"):
+        while not processes(TICK):
             await asyncio.sleep(0.02)
         shell.cancel()
         await asyncio.wait({shell})
-        assert not processes("tick-of-the-build")
+        assert not processes(TICK)
         yard.solver.forget(failed)
         ours.close()
         theirs.close()
