@@ -76,6 +76,24 @@ def test_what_frees_nothing_stays(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_somebody_else_keeps_frees_nothing(tmp_path: Path) -> None:
+    """The build cache has the layers and blobs of `a` as well: that image alone makes no room."""
+    store, _users, _ids = make(tmp_path / "root", "a", "b", "c")
+    kept = store.resolve("a:1")
+    needed = {*kept.chain, *(layer.digest for layer in kept.layers)}
+    store.registrar.keepers.append(lambda: needed)
+    gone = store.evict(measure(store.registrar).total - 100_000, grace=0)
+    assert ("b:1",) in {one.names for one in gone}
+    assert sum(one.reclaimed for one in gone if one.names == ("a:1",)) < 50_000
+    assert names(store) >= {"c"}
+    assert set(store.snapshotter.walk()) >= set(kept.chain)
+    assert all(store.content.contains(layer.digest) for layer in kept.layers)
+    store.registrar.keepers.clear()
+    store.collect()
+    assert kept.chain[-1] not in set(store.snapshotter.walk())
+    store.close()
+
+
 def test_uses_are_kept(tmp_path: Path) -> None:
     store, _, ids = make(tmp_path / "root", "a", "b")
     before = store.uses.all()
