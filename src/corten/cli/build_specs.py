@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from corten.errors import InvalidArgument
+from corten.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def secret(text: str) -> dict[str, str]:
         variable, path = (name, "") if kind != "file" and name in os.environ else ("", name)
     if variable:
         if variable not in os.environ:
-            raise InvalidArgument(f"secret {name!r}: the variable {variable} is not set")
+            raise NotFound(f"secret {name!r}: the variable {variable} is not set")
         data = os.environb[os.fsencode(variable)]
     else:
         data = _read(path, name)
@@ -91,7 +91,7 @@ def _read(path: str, name: str) -> bytes:
         with open(os.path.expanduser(path), "rb") as file:
             return file.read(MAX_SECRET + 1)
     except OSError as error:
-        raise InvalidArgument(f"secret {name!r}: cannot read {path}: {error.strerror}") from error
+        raise NotFound(f"secret {name!r}: cannot read {path}: {error.strerror}") from error
 
 
 def context(text: str) -> dict[str, str]:

@@ -28,8 +28,9 @@ def parse(data: bytes) -> SyntaxTree:
 
 
 def _decode(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DockerfileError("the file is in UTF-16; save it as UTF-8", 1)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        encoding = "UTF-32" if data.startswith((b"\xff\xfe\0\0", b"\0\0")) else "UTF-16"
+        raise DockerfileError(f"the file is in {encoding}; save it as UTF-8", 1)
     nul = data.find(b"\0")
     if nul >= 0:
         line_start = data.rfind(b"\n", 0, nul) + 1
