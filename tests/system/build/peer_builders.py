@@ -7,14 +7,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.system.build.image_trees import ImageTree, read_image
-
-Build = Callable[[Path, Path], ImageTree]
 
 
 def require(*programs: str) -> None:
@@ -32,7 +29,7 @@ def run(*command: str, env: dict[str, str] | None = None) -> str:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, (command, done.returncode, done.stdout[-3000:], done.stderr[-3000:])
@@ -70,9 +67,9 @@ class Docker:
             time.sleep(0.1)
         run("docker", "load", "-q", "-i", str(base), env=self._env)
 
-    def build(self, context: Path, archive: Path) -> ImageTree:
+    def build(self, context: Path, archive: Path, network: str = "none") -> ImageTree:
         """Builds `context`; the image is in `archive` and is read from there."""
-        run("docker", "build", "-q", "--network", "none", "-t", "built", str(context), env=self._env)
+        run("docker", "build", "-q", "--network", network, "-t", "built", str(context), env=self._env)
         run("docker", "save", "-o", str(archive), "built", env=self._env)
         return read_image(archive)
 
@@ -95,9 +92,9 @@ class Buildah:
         self._command += ["--storage-driver", "vfs"]
         run(*self._command, "pull", "-q", f"docker-archive:{base}")
 
-    def build(self, context: Path, archive: Path) -> ImageTree:
+    def build(self, context: Path, archive: Path, network: str = "none") -> ImageTree:
         """Builds `context`; the image is in `archive` and is read from there."""
-        options = ["--isolation", "oci", "--runtime", "runc", "--network", "none", "--pull=never"]
+        options = ["--isolation", "oci", "--runtime", "runc", "--network", network, "--pull=never"]
         options += [
             "--format",
             "docker",

@@ -77,8 +77,7 @@ RUN python3 -m venv /venv
 WORKDIR /src
 COPY requirements.txt ./
 COPY wheels wheels
-RUN --mount=type=cache,target=/root/.cache/pip \\
-    /venv/bin/pip install --no-index --find-links wheels -r requirements.txt
+RUN /venv/bin/pip install --no-index --find-links wheels -r requirements.txt
 
 FROM base
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PORT=8000
@@ -209,17 +208,7 @@ RUN ln -s /usr/lib/postgresql/*/bin /usr/lib/postgresql/current \\
     && install -d -o postgres -g postgres -m 2775 /run/postgresql
 ENV PATH=/usr/lib/postgresql/current:$PATH
 COPY init /initdb.d/
-COPY <<'SCRIPT' /usr/local/bin/entrypoint
-#!/bin/sh
-set -e
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --auth=trust >/dev/null
-    pg_ctl -w -o "-c listen_addresses=''" start >/dev/null
-    for script in /initdb.d/*.sql; do psql -q -v ON_ERROR_STOP=1 -f "$script"; done
-    pg_ctl -w -m fast stop >/dev/null
-fi
-exec "$@"
-SCRIPT
+COPY entrypoint /usr/local/bin/
 RUN chmod 755 /usr/local/bin/entrypoint
 USER postgres
 VOLUME /var/lib/postgresql/data
@@ -229,6 +218,17 @@ ENTRYPOINT ["entrypoint"]
 CMD ["postgres"]
 """,
     {
+        "entrypoint": """\
+#!/bin/sh
+set -e
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    initdb --auth=trust >/dev/null
+    pg_ctl -w -o "-c listen_addresses=''" start >/dev/null
+    for script in /initdb.d/*.sql; do psql -q -v ON_ERROR_STOP=1 -f "$script"; done
+    pg_ctl -w -m fast stop >/dev/null
+fi
+exec "$@"
+""",
         "init/1-schema.sql": "CREATE TABLE greetings (text varchar);\n",
         "init/2-data.sql": "INSERT INTO greetings VALUES ('hello from postgresql');\n",
     },

@@ -3,8 +3,10 @@ their images run. CORTEN_TEST_HEAVY=1 builds all of them, and compares them with
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.build.conftest import write_context
+from tests.system.build.image_trees import read_image
+from tests.system.build.peer_builders import Buildah, Docker
 from tests.system.build.real_dockerfiles import PYTHON, REAL, RealDockerfile
 from tests.system.cli.conftest import Corten
 from tests.system.conftest import clean, leftovers
@@ -75,6 +79,28 @@ def ordinary(debian_archive: Path) -> Iterator[OrdinaryUser]:
         for directory in (place, scratch):
             shutil.rmtree(directory, ignore_errors=True)
         assert not left, left
+
+
+@pytest.fixture(scope="module")
+def docker(debian_archive: Path) -> Iterator[Docker]:
+    """docker's classic builder with the base."""
+    place = debian_archive.parent / "docker"
+    place.mkdir()
+    made = Docker(place, debian_archive)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def buildah(debian_archive: Path) -> Buildah:
+    """buildah with the base."""
+    place = debian_archive.parent / "buildah"
+    place.mkdir()
+    return Buildah(place, debian_archive)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In place of the suite's, which asks for every docker command: this one is about builders."""
 
 
 def cases(*light: str) -> list[object]:
@@ -166,3 +192,43 @@ def test_bytecode_is_the_same_on_two_machines(debian: Corten, tmp_path: Path) ->
     finally:
         clean(other.paths)
         shutil.rmtree(place, ignore_errors=True)
+
+
+_LEFT_BY_BUILDAH = ("dev", "proc", "run", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf")
+# A certificate that a package makes for the host's name, by its hash.
+_OF_THE_HOST = re.compile("etc/ssl/certs/[0-9a-f]{8}[.]0")
+# What the time or chance is written into: logs of dpkg and apt, ldconfig's cache, the database's cluster.
+_OF_THE_MOMENT = re.compile(
+    r"var/(log|cache|lib/(apt|dpkg|systemd|postgresql|ucf))/.*|etc/(ssl|postgresql-common)/.*|etc/(shadow|passwd|group|gshadow)-?"
+    r"|etc/(machine-id|hostname|hosts|resolv.conf)|.*[.]pyc|run/.*|tmp/.*"
+)
+
+
+@pytest.mark.skipif(not HEAVY, reason="heavy: CORTEN_TEST_HEAVY=1 runs it")
+@pytest.mark.parametrize("peer", ["docker", "buildah"])
+@pytest.mark.parametrize("name", REAL)
+def test_the_same_as_peers(
+    request: pytest.FixtureRequest, debian: Corten, tmp_path: Path, name: str, peer: str
+) -> None:
+    context = REAL[name].write(tmp_path / "context")
+    builder: Docker | Buildah = request.getfixturevalue(peer)
+    theirs = builder.build(context, tmp_path / "theirs.tar", network="host")
+    debian("build", "-q", "--network", "host", "-t", name, str(context), timeout=300)
+    debian("save", "-o", str(tmp_path / "ours.tar"), name)
+    ours = read_image(tmp_path / "ours.tar")
+    assert {key: ours.run.get(key) for key in REAL[name].config} == REAL[name].config
+    for key in ("Cmd", "Entrypoint", "Env", "ExposedPorts", "StopSignal", "User", "Volumes", "Healthcheck"):
+        if key == "Env":  # buildah has another order
+            assert sorted(ours.run[key]) == sorted(theirs.run[key])
+        else:
+            assert ours.run.get(key) == theirs.run.get(key), key
+    found = {}
+    for path in sorted({*ours.nodes, *theirs.nodes}):
+        mine, other = ours.nodes.get(path), theirs.nodes.get(path)
+        if mine and other and _OF_THE_MOMENT.fullmatch(path):
+            mine, other = (dataclasses.replace(node, content="", links=()) for node in (mine, other))
+        if (peer == "buildah" and path in _LEFT_BY_BUILDAH) or _OF_THE_HOST.fullmatch(path):
+            continue
+        if mine != other:
+            found[path] = (mine, other)
+    assert not found, found
