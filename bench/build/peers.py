@@ -34,6 +34,10 @@ class Builder:
         command = [*self._argv, *self._options, "--network", network, "-t", "bench-built", *arguments]
         return self.worker.run([*command, str(context)], self.env)
 
+    def import_image(self, archive: Path, name: str) -> None:
+        """A further base image from the tar of a root file system."""
+        self.worker.run([self._argv[0], "import", str(archive), name], self.env)
+
 
 def corten(engine: Corten, worker: Worker) -> Builder:
     argv, env = engine.command("build", "--quiet")

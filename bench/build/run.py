@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench import namespaces, report
-from bench.build import peers
+from bench.build import peers, pip_install
 from bench.build.scenarios import SCENARIOS, Bench
 from bench.engines import Corten, Docker, MissingPeer, Podman
 from bench.images.registry import Registry
@@ -81,6 +81,9 @@ def main(arguments: list[str]) -> int:
     if os.geteuid() != 0:
         print("bench build needs root: docker and buildah are measured as root", file=sys.stderr)
         return 2
+    if "pip" in (chosen.only or SCENARIOS):
+        with contextlib.suppress(MissingPeer):  # the scenario says what is missing
+            pip_install.base_archive()  # before the namespaces, where nothing can be fetched
     namespaces.enter("build", arguments)
     work = Path(tempfile.mkdtemp(prefix="bench-build-", dir="/var/tmp"))
     results: list[Result] = []

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench.build import contexts
+from bench.build import contexts, pip_install
 from bench.build.peers import Builder
+from bench.engines import MissingPeer
 from bench.images.registry import Registry
 from bench.images.scenarios import drop_caches
 from bench.measure import Result, Series, Target, in_turns
@@ -176,6 +177,36 @@ def cache(bench: Bench) -> list[Result]:
     return [Result("cache-import", title, "ms", series, [Target("corten cold", 0.5)])]
 
 
+def pip(bench: Bench) -> list[Result]:
+    """pip install with its cache in a cache mount."""
+    corten = bench.corten
+    try:
+        archive = pip_install.base_archive()
+    except MissingPeer as missing:
+        bench.notes.append(str(missing))
+        return []
+    corten.import_image(archive, pip_install.BASE)
+    names = pip_install.write_index(bench.work / "index")
+    index = pip_install.Index(bench.work / "index")
+    try:
+        text = pip_install.dockerfile(names, index.url)
+        context = contexts.dockerfile(bench.work / "pip", text)
+
+        def cold() -> float:
+            corten.forget()
+            return corten.build(context, network="host")
+
+        def again() -> float:
+            return corten.build(context, "--no-cache", network="host")
+
+        # In turns: what comes second finds what the cold one has left in the cache mount.
+        series = in_turns({"corten cold": cold, "corten": again}, bench.rounds)
+    finally:
+        index.close()
+    title = f"pip install of {len(names)} projects from source with a cache mount, second time"
+    return [Result("pip", title, "ms", series, [Target("corten cold", 0.5)])]
+
+
 SCENARIOS: dict[str, Callable[[Bench], list[Result]]] = {
     "steps": steps,
     "files": files,
@@ -183,4 +214,5 @@ SCENARIOS: dict[str, Callable[[Bench], list[Result]]] = {
     "stages": stages,
     "growth": growth,
     "cache": cache,
+    "pip": pip,
 }
