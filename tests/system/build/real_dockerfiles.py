@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_FETCH = (
-    "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{port}/').read().decode(), end='')"
-)
+_FETCH = """\
+import sys, urllib.request
+try:
+    print(urllib.request.urlopen("http://127.0.0.1:{port}/").read().decode(), end="")
+except OSError as error:
+    sys.exit(str(error))
+"""
 _TALK = (
     "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; "
     'while IFS= read -r line <&3; do last=$line; done; echo "${{last}}"'
