@@ -53,6 +53,7 @@ class _Container:
     """One RUN that is about to run. `plan` works out how; `points`: where things get mounted."""
 
     id: str
+    cgroup: str
     run_dir: Path
     plan: Callable[[], Plan]
     files: tuple[tuple[str, bytes], ...]
@@ -142,7 +143,10 @@ class BuildExecutor:
                 monitor.close()
         names = {entry.name for entry in (*self._runs.iterdir(), *self._running.iterdir())}
         for name in names:
-            await asyncio.to_thread(self._remove_cgroup, name)
+            cgroup = f"{self._core.cgroup_parent}/{_PREFIX}{name}"
+            with contextlib.suppress(FileNotFoundError):
+                cgroup = (self._running / name / _CGROUP_FILE).read_text()
+            await asyncio.to_thread(self._remove_cgroup, cgroup)
             clear_run_directory(self._runs / name)
             self._core.trash.discard(self._running / name)
 
@@ -180,6 +184,7 @@ class BuildExecutor:
 
         return _Container(
             draft.id,
+            self._cgroup(request, draft.id),
             self._runs / draft.id,
             plan,
             tuple((f"{directory}/{name}", text.encode()) for name, text in files.items()),
@@ -296,20 +301,17 @@ class BuildExecutor:
         """Whatever happened: nothing of the process is left."""
         with contextlib.suppress(CortenError, TimeoutError):
             await asyncio.wait_for(monitor.kill(9), _PATIENCE)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(monitor.gone(), _PATIENCE)
-        except TimeoutError:
-            await asyncio.to_thread(self._remove_cgroup, container.id)
+        # Who was killed in the middle of a start, or of its end, has not removed it.
+        await asyncio.to_thread(self._remove_cgroup, container.cgroup)
         monitor.close()
         if container.has_network:
             await self._core.network.detach(container.id)
         self._core.run_trash.discard(container.run_dir)
 
-    def _remove_cgroup(self, identity: str) -> None:
+    def _remove_cgroup(self, name: str) -> None:
         """Kills what is in it; nothing happens when there is none."""
-        name = f"{self._core.cgroup_parent}/{_PREFIX}{identity}"
-        with contextlib.suppress(FileNotFoundError):
-            name = (self._running / identity / _CGROUP_FILE).read_text()
         with contextlib.suppress(CortenError, OSError):
             cgroup = Cgroup.open(name, layout=self._core.layout)
             cgroup.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from corten.build.solve.protocols import Draft
 from corten.engine.engine import Engine
 from corten.engine.paths import Paths
 from tests.system.build.run.yard import Yard
@@ -43,6 +44,35 @@ def shared(loop_runner: asyncio.Runner, busybox_root: Path) -> Iterator[Yard]:
     left = leftovers(paths)
     clean(paths)
     shutil.rmtree(place, ignore_errors=True)
+    assert not left, left
+
+
+@pytest.fixture(autouse=True)
+def _no_cgroup_stays(request: pytest.FixtureRequest, loop_runner: asyncio.Runner) -> Iterator[None]:
+    """Whatever ran in the test's engine has left no cgroup."""
+    ids: list[str] = []
+    if "shared" not in request.fixturenames:
+        yield
+        return
+    shared: Yard = request.getfixturevalue("shared")
+    draft = shared.layers.draft
+
+    def noting() -> Draft:
+        made = draft()
+        ids.append(made.id)
+        return made
+
+    shared.layers.draft = noting  # type: ignore[method-assign]
+    yield
+    shared.layers.draft = draft  # type: ignore[method-assign]
+    loop_runner.run(shared.executor.close())
+    places = ("corten*", "*/corten*")
+    left = [
+        path
+        for identity in ids
+        for place in places
+        for path in Path("/sys/fs/cgroup").glob(f"{place}/build-{identity}")
+    ]
     assert not left, left
 
 

@@ -44,7 +44,8 @@ def processes(marker: str) -> list[str]:
 
 
 def cgroups_of(identity: str) -> list[Path]:
-    return list(Path("/sys/fs/cgroup").glob(f"*/corten/build-{identity}"))
+    places = (f"corten/build-{identity}", f"*/corten/build-{identity}")
+    return [path for place in places for path in Path("/sys/fs/cgroup").glob(place)]
 
 
 TICK = f"tick-{os.getpid()}"
