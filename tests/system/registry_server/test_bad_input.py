@@ -49,6 +49,15 @@ def quick(tmp_path: Path) -> Iterator[ServerProcess]:
     server.close()
 
 
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[ServerProcess]:
+    """It waits for no client, but an upload that was begun may take its time: else it would now and then
+    have expired before the client is told that it is too slow."""
+    server = ServerProcess(tmp_path, limits={"idle-seconds": 1, "bytes-per-second": 100}).start()
+    yield server
+    server.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -154,23 +163,23 @@ def test_blob_that_is_too_large(quick: ServerProcess) -> None:
     assert stored(quick) == []
 
 
-def test_upload_that_stops(quick: ServerProcess) -> None:
+def test_upload_that_stops(impatient: ServerProcess) -> None:
     """The client is told, or loses its connection; what came can be gone on from."""
-    client = quick.client()
+    client = impatient.client()
     location = client.begin("stops")
-    path = location.removeprefix(quick.url)
+    path = location.removeprefix(impatient.url)
     head = f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", quick.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", impatient.port), 10) as connection:
         connection.sendall(head + b"x" * 100)
         answer = connection.recv(65536)
         assert answer.split(b" ")[1] == b"408"
 
 
-def test_upload_that_trickles(quick: ServerProcess) -> None:
-    client = quick.client()
-    path = client.begin("trickles").removeprefix(quick.url)
+def test_upload_that_trickles(impatient: ServerProcess) -> None:
+    client = impatient.client()
+    path = client.begin("trickles").removeprefix(impatient.url)
     head = f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", quick.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", impatient.port), 10) as connection:
         connection.sendall(head)
         connection.settimeout(0.3)
         for _ in range(30):
