@@ -7,6 +7,7 @@ import inspect
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip("needs root"))
         if item.get_closest_marker("rootless") is not None and os.geteuid() == 0:
             item.add_marker(pytest.mark.skip("is for an ordinary user"))
+
+
+def _on_this_host() -> set[str]:
+    """Cgroups and links that have corten's name; those in namespaces that tests made go with these."""
+    links = {f"link {link.name}" for link in Path("/sys/class/net").glob("corten*")}
+    places = [*Path("/sys/fs/cgroup").glob("corten*/*/"), *Path("/sys/fs/cgroup").glob("*/corten*/*/")]
+    return links | {f"cgroup {place}" for place in places}
+
+
+_BEFORE = pytest.StashKey[set[str]]()
+_LEFT = pytest.StashKey[set[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[_BEFORE] = _on_this_host()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The suite fails when it leaves something on the host, whichever test it was."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    deadline = time.monotonic() + 5
+    while (left := _on_this_host() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    session.config.stash[_LEFT] = left
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for left in sorted(config.stash.get(_LEFT, ())):
+        terminalreporter.write_line(f"LEFT on this host: {left}", red=True)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def engine_paths(short_tmp: Path) -> Iterator[Paths]:
 
 
 def leftovers(paths: Paths, patience: float = 3.0) -> list[str]:
-    """Mounts, cgroups and processes of the engine with these paths that are still there."""
+    """Mounts, cgroups, processes and the bridge of the engine with these paths that are still there."""
     deadline = time.monotonic() + patience
     while (found := _leftovers(paths)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -130,6 +130,9 @@ def _leftovers(paths: Paths) -> list[str]:
     ]
     for pid in processes(paths):
         found.append(f"process {pid}: {_command(pid)}")
+    bridge = f"corten-{hashlib.sha256(str(paths.run).encode()).hexdigest()[:8]}"
+    if Path("/sys/class/net", bridge).exists():
+        found.append(f"link {bridge}")
     # Ids that are still known, and those of what is being deleted ("<pid>-<n>-<id>").
     known = {name.rpartition("-")[2] for place in (paths.containers, paths.trash) for name in _entries(place)}
     return found + _cgroups(known)

@@ -14,6 +14,7 @@ from corten.content import ContentStore
 from corten.engine import rootless
 from corten.engine.builds import BuildService
 from corten.engine.catalog import Catalog
+from corten.engine.cgroups import remove_parent
 from corten.engine.containers import ContainerService
 from corten.engine.core import Core
 from corten.engine.disk_budget import DiskBudget, configured_limit
@@ -132,6 +133,8 @@ class Engine:
         self.execs.close()
         await core.network.close(idle=not running)
         await core.launcher.close()
+        if not running:
+            remove_parent(core)
         core.spare_directory.close()
         await core.trash.close()
         await core.run_trash.close()

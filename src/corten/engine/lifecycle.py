@@ -136,8 +136,9 @@ class Lifecycle:
         elif isinstance(error, CommandNotExecutable):
             state.exit_code = 126
         state.pid = 0
-        if isinstance(error, Unavailable):
-            await self._kill_cgroup(container)  # what made the process was killed, so it may be there
+        # What made the process may have died of its end: a process that is killed while it sets itself up
+        # takes the starter along, whose memory it shares, and nobody else has removed the cgroup then.
+        await self._kill_cgroup(container)
         if state.status is Status.RESTARTING:
             state.status = Status.EXITED
         self._core.catalog.save_state(container)

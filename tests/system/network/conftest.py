@@ -21,8 +21,13 @@ class PrivateHost:
         self.paths = paths
         self._keeper = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         own = os.stat("/proc/self/ns/net").st_ino
-        self.wait_for(lambda: os.stat(f"/proc/{self._keeper.pid}/ns/net").st_ino != own)
-        self.run("ip", "link", "set", "lo", "up")
+        try:
+            self.wait_for(lambda: os.stat(f"/proc/{self._keeper.pid}/ns/net").st_ino != own)
+            self.run("ip", "link", "set", "lo", "up")
+        except BaseException:
+            self._keeper.kill()
+            self._keeper.wait()
+            raise
 
     def run(self, *command: str, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """A command on the private host."""
@@ -90,12 +95,14 @@ class PrivateHost:
 
     def close(self) -> None:
         """Removes containers, stops the engine, and ends the namespace."""
-        names = self.corten("ps", "-aq", check=False).stdout.split()
-        if names:
-            self.corten("rm", "-f", *names, check=False)
-        self.corten("engine", "stop", check=False)
-        self._keeper.kill()
-        self._keeper.wait()
+        try:
+            names = self.corten("ps", "-aq", check=False).stdout.split()
+            if names:
+                self.corten("rm", "-f", *names, check=False)
+            self.corten("engine", "stop", check=False)
+        finally:
+            self._keeper.kill()
+            self._keeper.wait()
 
 
 def _is_zombie(pid: int) -> bool:

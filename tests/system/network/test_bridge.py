@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.system.conftest import cgroups_of
 from tests.system.network.conftest import PrivateHost
 
 pytestmark = [pytest.mark.root]
@@ -113,6 +114,8 @@ def test_a_port_in_use_is_refused_and_leaves_nothing(host: PrivateHost) -> None:
     second = host.corten("run", "--name", "second", "-p", "18080:80", "busybox", "true", check=False)
     assert second.returncode == 125
     assert "Bind for 0.0.0.0:18080 failed: port is already allocated" in second.stderr
+    identity = host.corten("inspect", "-f", "{{.Id}}", "second").stdout.strip()
+    assert not cgroups_of({identity})
     program = "import socket; socket.create_server(('0.0.0.0', 18080))"
     taken = host.run(sys.executable, "-c", program, check=False)
     assert "Address already in use" in taken.stderr, "the engine holds the port while it is published"

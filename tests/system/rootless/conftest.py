@@ -30,6 +30,13 @@ class OrdinaryUser:
         self._keeper = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"]
         )
+        try:
+            self._prepare(scratch, ranges)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, scratch: Path, ranges: bool) -> None:
         own = os.stat("/proc/self/ns/mnt").st_ino
         while os.stat(f"/proc/{self._keeper.pid}/ns/mnt").st_ino == own:
             time.sleep(0.01)
@@ -85,24 +92,29 @@ class OrdinaryUser:
 
     def close(self) -> None:
         """Removes containers, stops the engine, ends the namespace."""
-        names = self.corten("ps", "-aq", check=False).stdout.split()
-        if names:
-            self.corten("rm", "-f", *names, check=False)
-        self.corten("engine", "stop", check=False)
-        self._keeper.kill()
-        self._keeper.wait()
+        try:
+            names = self.corten("ps", "-aq", check=False).stdout.split()
+            if names:
+                self.corten("rm", "-f", *names, check=False)
+            self.corten("engine", "stop", check=False)
+        finally:
+            self._keeper.kill()
+            self._keeper.wait()
 
 
 def make_user(paths: Paths, scratch: Path, archive: Path, *, ranges: bool) -> OrdinaryUser:
     """A user with busybox loaded; skips where he could not read the checkout."""
     user = OrdinaryUser(paths, scratch, ranges=ranges)
-    if user.run(sys.executable, "-c", "import corten.cli, msgspec", check=False).returncode:
+    try:
+        if user.run(sys.executable, "-c", "import corten.cli, msgspec", check=False).returncode:
+            pytest.skip("an ordinary user cannot read this checkout and its environment")
+        copy = paths.root.parent / "busybox.tar"
+        shutil.copy(archive, copy)
+        copy.chmod(0o644)
+        user.corten("load", "-i", str(copy))
+    except BaseException:
         user.close()
-        pytest.skip("an ordinary user cannot read this checkout and its environment")
-    copy = paths.root.parent / "busybox.tar"
-    shutil.copy(archive, copy)
-    copy.chmod(0o644)
-    user.corten("load", "-i", str(copy))
+        raise
     return user
 
 

@@ -18,6 +18,7 @@ from corten.engine.paths import Paths
 from tests.system.build.run import crashing
 from tests.system.build.run.test_ending import cgroups_of, processes
 from tests.system.build.run.yard import BUSYBOX, Yard, context, copy, sh
+from tests.system.conftest import clean, leftovers
 
 pytestmark = pytest.mark.root
 
@@ -29,11 +30,21 @@ def loop_runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture
-def place(short_tmp: Path, busybox_root: Path) -> Path:
+def place(short_tmp: Path, busybox_root: Path) -> Iterator[Path]:
+    """An engine's directories, and a context. In the end the next engine removes what a dead one has left."""
     subprocess.run(["cp", "-a", "--reflink=auto", busybox_root, short_tmp / "root"], check=True)
     (short_tmp / "context").mkdir()
     (short_tmp / "context" / "file").write_text("x")
-    return short_tmp
+    yield short_tmp
+    paths = Paths(short_tmp / "root", short_tmp / "run")
+
+    async def recover() -> None:
+        await (await Engine.start(paths)).close()
+
+    asyncio.run(recover())
+    left = leftovers(paths)
+    clean(paths)
+    assert not left, left
 
 
 def crash(place: Path, after: float) -> set[str]:
