@@ -65,6 +65,18 @@ def machine() -> str:
     return f"Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
+def tell(
+    name: str, results: list[Result], versions: dict[str, str], notes: list[str], directory: Path
+) -> int:
+    """Prints the table and writes the files; the exit status: 1 when a target was missed."""
+    print(f"{machine()}; {', '.join(f'{peer} {version}' for peer, version in versions.items())}\n")
+    print(table(results))
+    for note in notes:
+        print(f"\nnot measured: {note}")
+    write(results, versions, directory, name)
+    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
+
+
 def write(results: list[Result], versions: dict[str, str], directory: Path, name: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     document = {

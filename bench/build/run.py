@@ -95,9 +95,4 @@ def main(arguments: list[str]) -> int:
                 results += SCENARIOS[name](bench)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{report.machine()}; {', '.join(f'{name} {version}' for name, version in versions.items())}\n")
-    print(report.table(results))
-    for note in bench.notes:
-        print(f"\nnot measured: {note}")
-    report.write(results, versions, chosen.out, "build")
-    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
+    return report.tell("build", results, versions, bench.notes, chosen.out)

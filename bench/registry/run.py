@@ -52,9 +52,4 @@ def main(arguments: list[str]) -> int:
         for peer in found.values():
             peer.stop()
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{report.machine()}; {', '.join(f'{name} {version}' for name, version in versions.items())}\n")
-    print(report.table(results))
-    for note in notes:
-        print(f"\nnot measured: {note}")
-    report.write(results, versions, chosen.out, "registry")
-    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
+    return report.tell("registry", results, versions, notes, chosen.out)

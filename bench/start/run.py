@@ -90,9 +90,4 @@ def main(arguments: list[str]) -> int:
                 results += SCENARIOS[name](peers)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{report.machine()}; {', '.join(f'{name} {version}' for name, version in versions.items())}\n")
-    print(report.table(results))
-    for note in peers.notes:
-        print(f"\nnot measured: {note}")
-    report.write(results, versions, chosen.out, "start")
-    return 0 if all(result.met(target) for result in results for target in result.targets) else 1
+    return report.tell("start", results, versions, peers.notes, chosen.out)

@@ -18,7 +18,6 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from corten.errors import NoSpace
 from corten.oci.digest import hex_of
 from corten.snapshot.lookup import find_below
 from corten.snapshot.tree import remove_tree
@@ -42,7 +41,7 @@ class MountPoints:
             if not directory.is_dir():
                 self._make(directory, [os.fsencode(lower) for lower in lowers])
             empty = not os.listdir(directory)
-        except (OSError, NoSpace):
+        except OSError:
             return lowers  # the container makes them itself
         return lowers if empty else (str(directory), *lowers)
 
@@ -63,7 +62,6 @@ class MountPoints:
         half_made.mkdir(mode=0o755)
         try:
             new = os.fsencode(half_made)
-            _like(lowers[0], new)
             for path in _DIRECTORIES:
                 if _missing(path, lowers):
                     os.mkdir(new + b"/" + path, 0o755)
@@ -74,7 +72,6 @@ class MountPoints:
                 below = find_below(parent, lowers)
                 if below is not None and os.path.isdir(new + b"/" + parent):
                     _like(below, new + b"/" + parent)
-            _like(lowers[0], new)
             try:
                 half_made.rename(directory)
             except OSError:

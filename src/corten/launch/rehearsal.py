@@ -110,23 +110,20 @@ def _reap() -> None:
 def _play(directory: str) -> None:
     clients = ((0, 15, b"x"),)
     log = f"{directory}/log"
-    settings = (
-        "rehearsal",
-        directory,
-        log,
-        0,
-        False,
-        True,
-        True,
-        False,
-        1 << 20,
-        2,
-        clients,
-        (),
-        False,
-        (),
-        False,
-    )
+    chosen: dict[str, Any] = {
+        "container_id": "rehearsal",
+        "run_dir": directory,
+        "log_path": log,
+        "stdio": messages.STDIO_MONITOR,
+        "open_stdin": True,
+        "stdin_once": True,
+        "log_max_size": 1 << 20,
+        "log_max_file": 2,
+        "attachments": clients,
+        "files": (),
+        "cgroup": (),
+    }
+    settings = tuple(chosen.get(name, False) for name in messages.SETTINGS)
     plan = ({"clone_flags": 0, "cgroup": None, "joins": False}, (), (), ())
     payload = marshal.dumps((messages.LAUNCH, settings))
     engine, control = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)

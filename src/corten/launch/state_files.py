@@ -53,20 +53,18 @@ def _quoted(text: str) -> str:
 
 
 def _replace(directory: int, name: str, text: str) -> None:
-    """On a full disk nothing is written: the engine that is there is told all the same, and the next one
-    knows what it means that there is nothing.
+    """Where it cannot be written (the disk is full, the directory is gone), nothing is: the engine that is
+    there has to be told all the same, and the next one knows what it means that there is nothing.
     """
+    temporary = f".{name}.new"
+    data = text.encode("utf-8", "replace")
     try:
-        _write(directory, name, text)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
+        try:
+            whole = os.write(fd, data) == len(data)  # the last bytes of a disk may take a part
+        finally:
+            os.close(fd)
+        if whole:
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
         pass
-
-
-def _write(directory: int, name: str, text: str) -> None:
-    temporary = f".{name}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    try:
-        os.write(fd, text.encode("utf-8", "replace"))
-    finally:
-        os.close(fd)
-    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+from corten.linux import prctl
 from corten.linux.syscall import MACHINE, NUMBER, failure, raw
 
 SECCOMP_SET_MODE_FILTER = 1
@@ -36,5 +37,11 @@ def set_filter(program: bytes, flags: int = 0) -> None:
 
 
 def has_x32() -> bool:
-    """Whether this kernel takes the x32 calls of x86_64 (CONFIG_X86_X32_ABI); else they fail with ENOSYS."""
-    return MACHINE == "x86_64" and _any(_X32_GETPID) > 0
+    """Whether this kernel takes the x32 calls of x86_64 (CONFIG_X86_X32_ABI); else they fail with ENOSYS.
+
+    One is tried, unless this process has a filter itself (in a container, say), which may kill it for that:
+    then the answer is yes.
+    """
+    if MACHINE != "x86_64":
+        return False
+    return prctl.prctl(prctl.PR_GET_SECCOMP) != 0 or _any(_X32_GETPID) > 0

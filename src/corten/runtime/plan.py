@@ -158,13 +158,15 @@ def compile_plan(
     if hooks is not None and hooks.poststart:
         draft.settings["poststart_hooks"] = (_hooks(hooks.poststart), *states["running"])
     compile_finish(draft, process, spec, init=init, preserve_fds=preserve_fds)
-    # What needs no word from the parent until exec may share its memory, see `linux.vfork`; nobody but the
-    # child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids
-    # sharing, a filter that stops what Python needs would leave the parent in the middle of something.
-    alone = namespaces.get("pid", "") is None and "user" not in namespaces and "time" not in namespaces
-    alone = alone and draft.may_share
-    draft.settings["shares"] = alone and hooks is None and not init
+    draft.settings["shares"] = draft.may_share and _is_alone(namespaces) and hooks is None and not init
     return draft.finish()
+
+
+def _is_alone(namespaces: dict[str, str | None]) -> bool:
+    """What needs no word from the parent until exec may share its memory, see `linux.vfork`: nobody but the
+    child may be in its pid namespace, or could look into it. setns(2) into a time namespace forbids sharing.
+    """
+    return namespaces.get("pid", "") is None and "user" not in namespaces and "time" not in namespaces
 
 
 def compile_exec(
