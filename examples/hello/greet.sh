@@ -1,2 +1,2 @@
 #!/bin/sh
-echo "$(cat /etc/greeting), from an image of your own (user $(id -u))"
+echo "$(cat /etc/greeting), from an image of your own"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.rootless.conftest import UID, OrdinaryUser
+from tests.system.rootless.conftest import CHECKOUT, OrdinaryUser, UID
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not shutil.which("newuidmap"), reason="needs uidmap")]
 NONE = ("run", "--rm", "--network", "none")
@@ -59,6 +59,12 @@ def test_the_next_engine_joins_the_namespace_of_what_runs(user: OrdinaryUser) ->
     assert os.stat(f"/proc/{engine}/ns/user").st_ino == before
     user.corten("rm", "-f", "stays")
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_example_needs_no_more_than_a_single_id(single_id_user: OrdinaryUser) -> None:
+    user = single_id_user
+    user.corten("build", "--network", "none", "-t", "hello", str(CHECKOUT / "examples/hello"))
+    assert user.corten(*NONE, "hello").stdout == "hello, world, from an image of your own\n"
 
 
 def test_a_single_id_is_enough_for_root_inside(single_id_user: OrdinaryUser) -> None:
