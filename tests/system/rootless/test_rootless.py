@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.rootless.conftest import CHECKOUT, OrdinaryUser, UID
+from tests.system.rootless.conftest import CHECKOUT, UID, OrdinaryUser
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not shutil.which("newuidmap"), reason="needs uidmap")]
 NONE = ("run", "--rm", "--network", "none")
