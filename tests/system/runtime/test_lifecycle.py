@@ -397,6 +397,15 @@ def test_signal_is_forwarded(bundle, wait_until):
     assert process.wait(20) == 5
 
 
+def test_signal_that_comes_before_the_process(bundle, corten_only):
+    """It is for the container; the runtime must not die of it and leave what it has made."""
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "kill -TERM $PPID"]}
+    bundle.config["hooks"] = {"createRuntime": [hook]}
+    bundle.script("sleep 0.2; exit 7")  # PID 1 of a namespace has no default actions
+    bundle.write()
+    assert bundle.command("run", "-b", str(bundle.directory), bundle.id).returncode == 7
+
+
 def test_log_file(bundle, corten_only, tmp_path):
     log = tmp_path / "log"
     done = bundle.command("--log", str(log), "--log-format", "json", "state", "nobody")

@@ -36,17 +36,20 @@ def run(context: Context, arguments: list[str]) -> int:
     spec = _read_spec(bundle)
     detached = not running or "detach" in parsed.flags
     _check_terminal(spec, parsed, detached)
+    foreground = None
+    if not detached:
+        from corten.runtime.command.foreground import Foreground
+
+        foreground = Foreground()
     container = _make(context, parsed, spec, bundle)
     try:
         spawned = _spawn(context, container, parsed, spec, hold=not running, detached=detached)
     except BaseException:
         container.remove()
         raise
-    if detached:
+    if foreground is None:
         return 0
-    from corten.runtime.command.foreground import wait
-
-    status = wait(spawned)
+    status = foreground.wait(spawned)
     if "keep" not in parsed.flags:
         from corten.runtime.command.delete import delete
 

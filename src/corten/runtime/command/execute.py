@@ -118,6 +118,11 @@ def _spawn(
         seccomp_cache=context.seccomp_cache,
         chroot=record.no_pivot,
     )
+    foreground = None
+    if not detached:
+        from corten.runtime.command.foreground import Foreground
+
+        foreground = Foreground()
     spawned = spawn(plan, stdio=(0, 1, 2), console=process.terminal)
     for warning in spawned.warnings:
         context.tell("warning", warning)
@@ -130,8 +135,4 @@ def _spawn(
         os.kill(spawned.pid, 9)
         os.waitpid(spawned.pid, 0)
         raise
-    if detached:
-        return 0
-    from corten.runtime.command.foreground import wait
-
-    return wait(spawned)
+    return 0 if foreground is None else foreground.wait(spawned)

@@ -18,27 +18,41 @@ _NOT_FORWARDED = {4, 5, 6, 7, 8, 9, 11, 13, 17, 19, 21, 22, 23}
 _SIGWINCH = 28
 
 
-def wait(spawned: Spawned) -> int:
-    """The exit status of the process: its own, or 128 + the signal that ended it."""
-    pid = spawned.pid
-    console = spawned.console
+class Foreground:
+    """From before the process exists: a signal that comes early is kept for it, and ends nothing."""
 
-    def forward(number: int, _frame: object) -> None:
-        if number == _SIGWINCH and console is not None:
-            _copy_size(console)
-            return
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
+    def __init__(self) -> None:
+        self._spawned: Spawned | None = None
+        self._early: list[int] = []
+        for number in range(1, 32):
+            if number not in _NOT_FORWARDED:
+                signals.set_handler(number, self._take)
 
-    for number in range(1, 32):
-        if number not in _NOT_FORWARDED:
-            signals.set_handler(number, forward)
-    if console is not None:
-        _relay(spawned, console)
-    status = os.waitpid(pid, 0)[1]
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    def _take(self, number: int, _frame: object) -> None:
+        if self._spawned is None:
+            self._early.append(number)
+        else:
+            _forward(self._spawned, number)
+
+    def wait(self, spawned: Spawned) -> int:
+        """The exit status of the process: its own, or 128 + the signal that ended it."""
+        self._spawned = spawned
+        for number in self._early:
+            _forward(spawned, number)
+        if spawned.console is not None:
+            _relay(spawned, spawned.console)
+        status = os.waitpid(spawned.pid, 0)[1]
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _forward(spawned: Spawned, number: int) -> None:
+    if number == _SIGWINCH and spawned.console is not None:
+        _copy_size(spawned.console)
+        return
+    try:
+        os.kill(spawned.pid, number)
+    except ProcessLookupError:
+        pass
 
 
 def _copy_size(console: int) -> None:
