@@ -14,13 +14,15 @@ from aiohttp import web
 
 
 class Action(enum.Enum):
-    """What is asked for. In Docker's words for scopes; LIST is the catalog, BASE is `/v2/`."""
+    """What is asked for. In Docker's words for scopes; LIST is the catalog, BASE is `/v2/`; ADMIN in "" is
+    the registry itself."""
 
     BASE = "base"
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
     LIST = "list"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
