@@ -106,7 +106,10 @@ class Recovery:
             status = None
         was_running = container.state.status.has_process
         if status is None and not was_running:
-            clear_run_directory(run_dir)
+            if run_dir.exists():
+                # A start that was cut short: its starter may have come as far as the cgroup.
+                await self._kill_rest(container)
+                clear_run_directory(run_dir)
             if container.state.status is Status.REMOVING:
                 await self._finish_removal(container)
             return

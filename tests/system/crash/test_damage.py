@@ -13,6 +13,7 @@ import pytest
 
 from corten.engine.paths import Paths
 from corten.errors import CortenError
+from corten.runtime.cgroup.compile import usual_directories
 from tests.system.conftest import leftovers, load_image
 from tests.system.crash.conftest import running
 
@@ -138,3 +139,18 @@ async def test_a_container_directory_that_was_deleted_by_hand(busybox_paths: Pat
         assert identity[:12] in caught.value.message or "/upper" in caught.value.message, caught.value.message
         await boat.containers.remove(identity)
         assert await boat.containers.list(all=True) == []
+
+
+async def test_a_start_that_was_cut_short_leaves_no_cgroup(busybox_paths: Paths) -> None:
+    """The engine and the starter were killed when the cgroup had been made, and the process had not."""
+    async with running(busybox_paths, empty=False) as boat:
+        identity = await boat.create("true")
+        core = boat.engine._core
+        directories = usual_directories(core.cgroup_path(core.catalog.resolve(identity)), core.layout)
+    busybox_paths.container_run(identity).mkdir()
+    for directory in directories:
+        os.makedirs(directory)
+    assert directories
+    async with running(busybox_paths) as boat:
+        assert not [directory for directory in directories if os.path.exists(directory)]
+        assert await boat.status(identity) == "created"
