@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+from socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from corten.errors import CortenError, Unavailable
 from corten.launch import messages, packets
 from corten.launch.exit_status import ExitStatus, MonitorState, read_exit, read_state
 from corten.launch.monitor_client import DEFAULT_DETACH_KEYS, AttachHandle, Attachment, Monitor
+from corten.launch.spares import Spares
 from corten.runtime.operations import Plan
 from corten.runtime.reexec import is_protected, open_protected
 
@@ -112,6 +113,7 @@ class Launcher:
         self._loop = asyncio.get_running_loop()
         self._process: subprocess.Popen[bytes] | None = None
         self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self.spares = Spares()
         self._restarting: asyncio.Task[None] | None = None
         self._monitors: dict[Path, Monitor] = {}
         self._closed = False
@@ -196,13 +198,15 @@ class Launcher:
 
     def _on_readable(self, ready: asyncio.Future[None]) -> None:
         try:
-            message, _fds = packets.receive(self._socket)
+            message, fds = packets.receive(self._socket)
         except BlockingIOError:
             return
         except OSError:
             message = None
         if message is not None:
-            if not ready.done():
+            if message[0] == messages.SPARE:
+                self.spares.add(socket(AF_UNIX, SOCK_SEQPACKET, 0, fds[0]), namespaces=message[1])
+            elif not ready.done():
                 ready.set_result(None)
             return
         self._disconnect()
@@ -214,6 +218,7 @@ class Launcher:
             self._start_again()
 
     def _disconnect(self) -> None:
+        self.spares.drop()
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -263,7 +268,10 @@ class Launcher:
             passed = [theirs.fileno(), *fds, *(client.fd for client in request.attachments)]
             if memfd >= 0:
                 passed.insert(0, memfd)
-            self._send(payload, passed)
+            if not self.spares.use(payload, passed, namespaces=not request.joins):
+                self._send(payload, passed)
+            if self.spares.namespaces == request.joins:
+                self._tell_next(not request.joins)
             if memfd >= 0:
                 os.close(memfd)
         monitor = Monitor(ours, request.container_id, request.hold, len(request.attachments))
@@ -272,6 +280,14 @@ class Launcher:
         self._monitors[request.run_dir] = monitor
         monitor.on_gone(lambda: self._forget(request.run_dir, monitor))
         return monitor
+
+    def _tell_next(self, namespaces: bool) -> None:
+        """What comes next is most often like this one."""
+        try:
+            packets.send(self._socket, (messages.NEXT, namespaces))
+        except OSError:
+            return  # it is busy, or gone: the next request tries again
+        self.spares.namespaces = namespaces
 
     def _forget(self, run_dir: Path, monitor: Monitor) -> None:
         if self._monitors.get(run_dir) is monitor:

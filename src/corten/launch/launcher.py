@@ -23,10 +23,10 @@ from corten.launch.starter import Starter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from select import poll as Poll
+    from collections.abc import Iterable, Sequence
     from signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM
     from signal import signal as set_handler
+    from typing import Any
 
     from corten.launch.starter import Executor
 else:  # without `signal`, which wraps these in enums
@@ -81,7 +81,8 @@ def _silence() -> None:
 
 
 SPARES = 2
-# After a start has come to its end, as long as the engine takes to tell of it; or if it does not end at all.
+# So long nothing happens before the next spare is forked: a start needs the processors, and the engine needs
+# them to tell of its end; or a start does not come to an end at all.
 REFILL_DELAY_MS = 1
 REFILL_AT_LAST_MS = 50
 REHEARSALS = 10
@@ -99,7 +100,7 @@ class Spare:
         executor: Executor,
         *,
         namespaces: bool | None,
-        others: Sequence[Spare] = (),
+        others: Iterable[Spare] = (),
         inherited: Sequence[int] = (),
     ) -> None:
         """`namespaces`: make them in advance; None: prepare nothing, for the request is there.
@@ -128,83 +129,76 @@ class Spare:
                 os._exit(status)
         theirs.close()
 
-    def use(self, payload: bytes, fds: list[int]) -> socket:
-        """Give it its request. Raises OSError if somebody killed it.
-
-        What is returned comes to its end when the start does.
-        """
-        try:
-            packets.send_packet(self.socket, payload, fds)
-        except BaseException:
-            self.socket.close()
-            raise
-        return self.socket
-
 
 def serve(engine: socket, lock: int, executor: Executor) -> None:
-    """Give each request to a monitor; fork the next ones when it is quiet: a start needs the processors."""
-    spares: list[Spare] = []
+    """Keep spares ready. The engine has each one's socket and gives it its request itself: nobody else has to
+    be woken for that. What comes here is what found no spare.
+
+    The end of a spare's socket tells that its start is over (or that somebody killed it).
+    """
+    spares: dict[int, Spare] = {}
+    starting: dict[int, Spare] = {}
     namespaces = True
-    starting: socket | None = None
-    requests = poll()
-    requests.register(engine, POLLIN)
+    is_full = False  # no room for another process: perhaps there is when something has happened
+    events = poll()
+    events.register(engine, POLLIN)
     while True:
-        while len(spares) < SPARES and _is_quiet(requests, engine, starting):
-            if starting is not None:
-                starting.close()
-                starting = None
+        lacks = len(spares) < SPARES and not is_full
+        happened = events.poll((REFILL_AT_LAST_MS if starting else REFILL_DELAY_MS) if lacks else None)
+        is_full = False
+        if not happened:
+            for fd, spare in starting.items():
+                events.unregister(fd)
+                spare.socket.close()
+            starting.clear()
             try:
-                spares.append(Spare(engine, lock, executor, namespaces=namespaces, others=spares))
+                spare = Spare(engine, lock, executor, namespaces=namespaces, others=spares.values())
             except OSError:
-                break  # perhaps there is room for a process when the next request comes
-        if starting is not None:
-            starting.close()
-            starting = None
-        try:
-            payload, fds = packets.receive_packet(engine)
-        except OSError:
-            return
-        if not payload:
-            return
-        if not fds:
-            # At once: what is forked before and what is forked after share less.
-            plan = packets.decode(payload, fds)[1]
-            for _round in range(REHEARSALS):
-                if not practise(plan, executor):
-                    break
-            gc.collect()
-            gc.freeze()
-            continue
-        try:
-            starting = _start(spares, payload, fds, (engine, lock, executor))
-        except OSError as error:
-            _refuse(fds, payload, error)
-        for fd in fds:
-            os.close(fd)
-        if payload != packets.BIG:
-            # What comes next is most often like this one.
-            namespaces = not packets.decode(payload, fds)[1][-1]
+                is_full = True
+                continue
+            try:
+                packets.send(engine, (messages.SPARE, namespaces), (spare.socket.fileno(),))
+            except OSError:
+                return
+            spares[spare.socket.fileno()] = spare
+            events.register(spare.socket, 0)
+        for fd, _event in happened:
+            if fd != engine.fileno():
+                events.unregister(fd)
+                (spares.pop(fd, None) or starting.pop(fd)).socket.close()
+                continue
+            try:
+                payload, fds = packets.receive_packet(engine)
+            except OSError:
+                return
+            if not payload:
+                return
+            if not fds:
+                kind, value = packets.decode(payload, fds)
+                if kind == messages.NEXT:
+                    namespaces = value
+                else:
+                    _rehearse(value, executor)
+                continue
+            others = [*spares.values(), *starting.values()]
+            try:
+                spare = Spare(engine, lock, executor, namespaces=None, others=others, inherited=fds)
+                starting[spare.socket.fileno()] = spare
+                events.register(spare.socket, 0)
+                packets.send_packet(spare.socket, payload, fds)
+            except OSError as error:
+                _refuse(fds, payload, error)
+            for descriptor in fds:
+                os.close(descriptor)
 
 
-def _start(spares: list[Spare], payload: bytes, fds: list[int], own: tuple[socket, int, Executor]) -> socket:
-    """Give a request to the oldest spare that is alive, or to a new one."""
-    while spares:
-        try:
-            return spares.pop(0).use(payload, fds)
-        except ConnectionError:
-            pass
-    return Spare(*own, namespaces=None, inherited=fds).use(payload, fds)
-
-
-def _is_quiet(requests: Poll, engine: socket, starting: socket | None) -> bool:
-    """Wait for the end of the last start; false as soon as there is another request."""
-    if starting is not None:
-        requests.register(starting, 0)
-        ready = requests.poll(REFILL_AT_LAST_MS)
-        requests.unregister(starting)
-        if any(fd == engine.fileno() for fd, _events in ready):
-            return False
-    return not requests.poll(REFILL_DELAY_MS)
+def _rehearse(plan: Any, executor: Executor) -> None:
+    """At once: what is forked before and what is forked after share less."""
+    for _round in range(REHEARSALS):
+        if not practise(plan, executor):
+            break
+    gc.collect()
+    gc.freeze()
 
 
 def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:

@@ -11,6 +11,9 @@ Engine to launcher::
     (LAUNCH, settings: tuple)             settings: see SETTINGS; fds: control socket, stdio fds,
     attachments' fds
     (REHEARSE, plan)                      no fds: a container that does nothing, to warm up with
+    (NEXT, namespaces: bool)              no fds: whether spares are to have new namespaces from now on
+
+Engine to a spare, over the socket that the launcher gave it: LAUNCH, as to the launcher
 
 Engine to starter, over the control socket, which is the monitor's from then on::
 
@@ -37,6 +40,7 @@ Starter to monitor, in this order::
 Launcher to engine::
 
     (READY, pid)                          it takes requests now
+    (SPARE, namespaces: bool)             a monitor that waits for a request; fd: the socket to it
 
 Monitor to engine::
 
@@ -71,6 +75,8 @@ RUNNING = 40
 REHEARSE = 41
 PLAN = 42
 MOUNTS = 43
+SPARE = 44
+NEXT = 45
 
 ATTACH_STDIN = 1
 ATTACH_STDOUT = 2

@@ -147,3 +147,16 @@ def is_alive(pid: int) -> bool:
 
 def open_fds() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    if int(file.read().rpartition(")")[2].split()[1]) == pid:
+                        found += [int(entry), *descendants(int(entry))]
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    return found

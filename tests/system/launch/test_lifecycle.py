@@ -16,7 +16,7 @@ from corten.launch.client import read_exit, read_state
 from corten.launch.launcher import SPARES
 from corten.launch.log import LogQuery, LogReader
 from corten.linux.sealed import is_sealed
-from tests.system.launch.harness import is_alive, open_fds, state_of, until
+from tests.system.launch.harness import descendants, is_alive, open_fds, state_of, until
 
 
 def log_text(harness, name):
@@ -224,12 +224,14 @@ def test_what_is_left_in_files_and_descriptors(scene):
         await monitor.wait()
         await monitor.gone()
         monitor.close()
+        await until(lambda: len(harness.launcher.spares) == SPARES)
         before = open_fds()
         for n in range(20):
             monitor = await harness.start(f"c{n}", "true")
             await monitor.wait()
             await monitor.gone()
             monitor.close()
+        await until(lambda: len(harness.launcher.spares) == SPARES)
         assert open_fds() == before
         names = sorted(path.name for path in harness.run_dir("c3").iterdir())
         assert names == ["exit.json", "monitor.sock", "state.json"]
@@ -245,19 +247,6 @@ def test_what_is_left_in_files_and_descriptors(scene):
         assert len(children) <= 2 * SPARES, "only spare monitors and their starters may be left"
 
     scene(scenario)
-
-
-def descendants(pid):
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as file:
-                    if int(file.read().rpartition(")")[2].split()[1]) == pid:
-                        found += [int(entry), *descendants(int(entry))]
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return found
 
 
 def test_sixteen_at_a_time(scene):

@@ -16,8 +16,9 @@ import pytest
 
 from corten.errors import Unavailable
 from corten.launch.client import Launcher, Monitor, read_exit, read_state
+from corten.launch.launcher import SPARES
 from corten.launch.log import LogQuery, LogReader
-from tests.system.launch.harness import HERE, Harness, is_alive, state_of, until
+from tests.system.launch.harness import HERE, Harness, descendants, is_alive, state_of, until
 
 ENGINE = """
 import asyncio, sys
@@ -180,6 +181,35 @@ def test_a_launcher_that_is_killed_is_started_again(scene):
         assert (await (await harness.start("two", "true")).wait()).code == 0
         assert (await old.wait()).code == 2
         assert b"".join(LogReader(harness.log("one")).read(LogQuery(mux=False))) == b"still\n"
+
+    scene(scenario)
+
+
+def test_a_spare_gets_its_request_past_a_launcher_that_does_not_run(scene):
+    async def scenario(harness):
+        await (await harness.start("one", "true")).wait()
+        await until(lambda: len(harness.launcher.spares) == SPARES)
+        os.kill(harness.launcher.pid, signal.SIGSTOP)
+        try:
+            assert (await (await harness.start("two", "sh", "-c", "exit 2")).wait()).code == 2
+        finally:
+            os.kill(harness.launcher.pid, signal.SIGCONT)
+        await until(lambda: len(harness.launcher.spares) == SPARES)
+
+    scene(scenario)
+
+
+def test_spares_that_somebody_has_killed_are_passed_over(scene):
+    async def scenario(harness):
+        await until(lambda: len(harness.launcher.spares) == SPARES)
+        os.kill(harness.launcher.pid, signal.SIGSTOP)
+        for pid in await asyncio.to_thread(descendants, harness.launcher.pid):
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(until_dead, pid)
+        request = asyncio.create_task(harness.start("one", "sh", "-c", "exit 3"))
+        await asyncio.sleep(0.05)
+        os.kill(harness.launcher.pid, signal.SIGCONT)
+        assert (await (await request).wait()).code == 3
 
     scene(scenario)
 

@@ -1,0 +1,46 @@
+"""The engine's side of spares: monitors that the launcher has forked in advance, and that wait for a request.
+
+The engine gives them their requests itself: a launcher in between would have to be woken first, on a machine
+whose processors have better things to do at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from socket import socket
+
+from corten.launch import packets
+
+
+class Spares:
+    """Those of one launcher. `namespaces`: whether the launcher makes such as have new ones."""
+
+    def __init__(self) -> None:
+        self.namespaces = True
+        self._ready: list[tuple[bool, socket]] = []
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, connection: socket, *, namespaces: bool) -> None:
+        """One more, which is this object's from now on."""
+        self._ready.append((namespaces, connection))
+
+    def use(self, payload: bytes, fds: Sequence[int], *, namespaces: bool) -> bool:
+        """Give a request to the oldest that suits, or to any; false when there is none that is alive."""
+        while self._ready:
+            suitable = (number for number, (has, _) in enumerate(self._ready) if has == namespaces)
+            _has, connection = self._ready.pop(next(suitable, 0))
+            with connection:
+                try:
+                    packets.send_packet(connection, payload, fds)
+                    return True
+                except OSError:
+                    pass  # somebody has killed it
+        return False
+
+    def drop(self) -> None:
+        """The launcher is gone, and its spares end with these connections."""
+        self.namespaces = True
+        while self._ready:
+            self._ready.pop()[1].close()
