@@ -32,6 +32,11 @@ class Identity:
     name: str = ""
 
 
+CALLER = "corten.registry.caller"
+"""The key in a request under which an Access leaves the Identity that it knows before it refuses, for the
+audit: `request[CALLER] = identity`."""
+
+
 class Access(Protocol):
     """Decides about requests. Implementations hold no state of a request."""
 

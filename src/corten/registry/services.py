@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from corten.registry.access import Access
+from corten.registry.audit import Audit
 from corten.registry.blobs.store import BlobStore
 from corten.registry.config import Config
 from corten.registry.metadata.store import Metadata
@@ -26,6 +27,7 @@ class Services:
     blobs: BlobStore
     uploads: Uploads
     access: Access
+    audit: Audit
 
     def location(self, request: web.BaseRequest, path: str) -> str:
         """`path` as a client has to ask for it: what it called this registry, through whichever proxies.

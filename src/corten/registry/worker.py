@@ -14,6 +14,7 @@ from aiohttp import web
 
 from corten.registry.access import Access, OpenAccess
 from corten.registry.app import Application
+from corten.registry.audit import Audit, NoAudit
 from corten.registry.blobs.opening import open_blobs
 from corten.registry.blobs.store import BlobStore
 from corten.registry.collect import Collector
@@ -33,14 +34,21 @@ class Worker:
     """A registry in one event loop. `start`, then `close`; tests run it in their own loop."""
 
     def __init__(
-        self, config: Config, metadata: Metadata, blobs: BlobStore, access: Access | None = None
+        self,
+        config: Config,
+        metadata: Metadata,
+        blobs: BlobStore,
+        access: Access | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.config = config
         self.metadata = metadata
         self.blobs = blobs
         self.uploads = Uploads(metadata, blobs, config)
         self.collector = Collector(metadata, blobs, config.collection)
-        self.services = Services(config, metadata, blobs, self.uploads, access or OpenAccess())
+        self.services = Services(
+            config, metadata, blobs, self.uploads, access or OpenAccess(), audit or NoAudit()
+        )
         self._application = Application(self.services)
         self._runner: web.ServerRunner | None = None
         self._collecting: asyncio.Task[None] | None = None
