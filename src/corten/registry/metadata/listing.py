@@ -7,6 +7,7 @@ from sqlalchemy import Connection, exists, func, select
 from corten.registry.metadata.records import Blob, Doomed, Manifest, Referrer, StoredBlob, Upload
 from corten.registry.metadata.schema import (
     blobs,
+    cached_manifests,
     doomed,
     manifest_payloads,
     manifest_references,
@@ -159,7 +160,10 @@ def all_doomed(connection: Connection, limit: int) -> list[Doomed]:
 
 
 def broken_references(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
-    """(repository, manifest, target) of manifests whose blob or manifest the repository does not have."""
+    """(repository, manifest, target) of manifests whose blob or manifest the repository does not have.
+
+    Copies of an upstream's are left out: what they refer to is fetched when it is asked for.
+    """
     wanted = manifest_references
     have_blob = (
         select(repository_blobs.c.digest)
@@ -177,7 +181,12 @@ def broken_references(connection: Connection, limit: int) -> list[tuple[str, str
         select(repositories.c.name, wanted.c.manifest, wanted.c.target)
         .join(repositories, repositories.c.id == wanted.c.repository)
         .where(
-            (wanted.c.is_manifest.is_(False) & ~have_blob) | (wanted.c.is_manifest.is_(True) & ~have_manifest)
+            (wanted.c.is_manifest.is_(False) & ~have_blob)
+            | (wanted.c.is_manifest.is_(True) & ~have_manifest),
+            ~exists().where(
+                cached_manifests.c.repository == wanted.c.repository,
+                cached_manifests.c.digest == wanted.c.manifest,
+            ),
         )
         .limit(limit)
     )

@@ -9,12 +9,36 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, inspect, select, text
 
 from corten.errors import Unsupported
-from corten.registry.metadata.schema import TABLES, schema_version
+from corten.registry.metadata.schema import (
+    TABLES,
+    account_permissions,
+    account_state,
+    accounts,
+    cached_manifests,
+    cached_tags,
+    refresh_tokens,
+    schema_version,
+    signing_keys,
+    upstream_pauses,
+)
 
 Step = Callable[[Connection], None]
 
+
+def _accounts(connection: Connection) -> None:
+    TABLES.create_all(
+        connection,
+        [account_state, accounts, account_permissions, refresh_tokens, signing_keys],
+        checkfirst=False,
+    )
+
+
+def _upstreams(connection: Connection) -> None:
+    TABLES.create_all(connection, [cached_manifests, cached_tags, upstream_pauses], checkfirst=False)
+
+
 # version: what leads to it from the version before. A new database gets the newest tables at once.
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {2: _accounts, 3: _upstreams}
 CURRENT = max(STEPS, default=1)
 
 _LOCK = 0x636F7274656E  # "corten"; PostgreSQL's advisory locks are numbers

@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from corten.registry.metadata.records import Missing, NewManifest, Reference
 from corten.registry.metadata.schema import (
     blobs,
+    cached_manifests,
+    cached_tags,
     candidates,
     manifest_payloads,
     manifest_references,
@@ -70,6 +72,22 @@ def put_manifest(
         drop_unused_repository(connection, key)
         return missing
     moment = now()
+    put_row(connection, key, manifest, moment)
+    put_references(connection, key, manifest.digest, [r for r in manifest.references if r.digest in sizes])
+    _take_over(connection, key, manifest.digest, new_tags)
+    for tag in new_tags:
+        connection.execute(
+            insert_new(connection, tags)
+            .values(repository=key, name=tag, manifest=manifest.digest, updated=moment)
+            .on_conflict_do_update(
+                index_elements=["repository", "name"], set_={"manifest": manifest.digest, "updated": moment}
+            )
+        )
+    return []
+
+
+def put_row(connection: Connection, key: int, manifest: NewManifest, moment: int) -> None:
+    """The manifest itself, without what it refers to."""
     connection.execute(
         insert_new(connection, manifest_payloads)
         .values(digest=manifest.digest, payload=manifest.payload)
@@ -91,16 +109,19 @@ def put_manifest(
             set_={"pushed": moment, "media_type": manifest.media_type},
         )
     )
-    _refer(connection, key, manifest.digest, [r for r in manifest.references if r.digest in sizes])
-    for tag in new_tags:
-        connection.execute(
-            insert_new(connection, tags)
-            .values(repository=key, name=tag, manifest=manifest.digest, updated=moment)
-            .on_conflict_do_update(
-                index_elements=["repository", "name"], set_={"manifest": manifest.digest, "updated": moment}
-            )
+
+
+def _take_over(connection: Connection, key: int, digest: str, new_tags: Sequence[str]) -> None:
+    """What is pushed is no copy of an upstream's (any more)."""
+    connection.execute(
+        delete(cached_manifests).where(
+            cached_manifests.c.repository == key, cached_manifests.c.digest == digest
         )
-    return []
+    )
+    if new_tags:
+        connection.execute(
+            delete(cached_tags).where(cached_tags.c.repository == key, cached_tags.c.name.in_(new_tags))
+        )
 
 
 def drop_unused_repository(connection: Connection, key: int) -> None:
@@ -148,7 +169,7 @@ def _sizes(connection: Connection, key: int, references: Sequence[Reference]) ->
     return sizes
 
 
-def _refer(connection: Connection, key: int, digest: str, references: Sequence[Reference]) -> None:
+def put_references(connection: Connection, key: int, digest: str, references: Sequence[Reference]) -> None:
     """What the manifest needs, written down; its blobs are settled from now on."""
     rows = [
         {

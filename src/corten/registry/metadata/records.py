@@ -101,3 +101,28 @@ class StoredBlob(msgspec.Struct, frozen=True):
     size: int
     location: str
     links: int
+
+
+class CachedTag(msgspec.Struct, frozen=True):
+    """A tag that came from upstream: what it was when it was last `checked`, and upstream's ETag."""
+
+    digest: str
+    etag: str
+    checked: int
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """An upstream is not to be asked for `kind` (`upstream/limits.py`) until then, and why."""
+
+    kind: str
+    until: int
+    reason: str
+
+
+class Evicted(msgspec.Struct, frozen=True):
+    """A manifest from upstream that was let go: when it was last used, and what only it needed of blobs."""
+
+    repository: str
+    digest: str
+    used: int
+    size: int

@@ -165,3 +165,89 @@ leases = Table(
     Column("holder", String, nullable=False),
     Column("until", BigInteger, nullable=False),
 )
+
+# What came from upstream registries, and was not pushed here since (`upstreams.py`).
+cached_manifests = Table(
+    "cached_manifests",
+    TABLES,
+    Column("repository", _ID, nullable=False),
+    Column("digest", _NAME, nullable=False),
+    Column("upstream", String, nullable=False),
+    Column("fetched", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "digest"),
+    ForeignKeyConstraint(
+        ["repository", "digest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+    ),
+    Index("cached_manifests_used", "used"),
+)
+
+cached_tags = Table(
+    "cached_tags",
+    TABLES,
+    Column("repository", _ID, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("etag", String, nullable=False),
+    Column("checked", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "name"),
+    ForeignKeyConstraint(["repository", "name"], ["tags.repository", "tags.name"], ondelete="CASCADE"),
+)
+
+# Upstreams that have said not to be asked for a while.
+upstream_pauses = Table(
+    "upstream_pauses",
+    TABLES,
+    Column("upstream", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("upstream", "kind"),
+)
+
+# One row. Another generation after each change of what accounts may do: processes look whether theirs is old.
+account_state = Table(
+    "account_state",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    TABLES,
+    Column("name", _NAME, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("secret", String, nullable=False),
+    Column("stamp", String, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+
+account_permissions = Table(
+    "account_permissions",
+    TABLES,
+    Column("account", _NAME, ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("pattern", _NAME, nullable=False),
+    Column("actions", String, nullable=False),
+    PrimaryKeyConstraint("account", "pattern"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    TABLES,
+    Column("hash", String, primary_key=True),
+    Column("account", _NAME, ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("client", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Index("refresh_tokens_account", "account", "used"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    TABLES,
+    Column("id", String, primary_key=True),
+    Column("private", LargeBinary, nullable=False),
+    Column("active", BigInteger, nullable=False),
+)

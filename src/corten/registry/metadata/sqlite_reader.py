@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any
 
 from corten.errors import Unavailable
-from corten.registry.metadata.records import Blob, Manifest, Referrer
+from corten.registry.metadata.records import Blob, CachedTag, Manifest, Referrer
 
 _BY_DIGEST = """\
 SELECT m.digest, m.media_type, p.payload
@@ -45,6 +45,14 @@ _REFERRERS = """\
 SELECT digest, media_type, artifact_type, size, annotations FROM manifests
 WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
 ORDER BY pushed, digest"""
+
+_CACHED_TAG = """\
+SELECT t.manifest, c.etag, c.checked
+FROM repositories r
+JOIN cached_tags c ON c.repository = r.id AND c.name = ?2
+JOIN tags t ON t.repository = r.id AND t.name = ?2
+WHERE r.name = ?1"""
+_LEASE = "SELECT holder, until FROM leases WHERE name = ?1"
 
 
 class SqliteReader:
@@ -86,6 +94,16 @@ class SqliteReader:
     def referrers(self, repository: str, subject: str) -> list[Referrer]:
         """See `listing.referrers`."""
         return [Referrer(*row) for row in self._all(_REFERRERS, repository, subject)]
+
+    def cached_tag(self, repository: str, tag: str) -> CachedTag | None:
+        """See `upstreams.cached_tag`."""
+        row = self._one(_CACHED_TAG, repository, tag)
+        return CachedTag(*row) if row is not None else None
+
+    def lease(self, name: str) -> tuple[str, int] | None:
+        """See `upstreams.lease`."""
+        row = self._one(_LEASE, name)
+        return (row[0], row[1]) if row is not None else None
 
     def close(self) -> None:
         """Closes the connection."""

@@ -12,14 +12,17 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from corten.registry.metadata import collecting, linking, listing, pushing
+from corten.registry.metadata import collecting, linking, listing, pushing, upstreams
 from corten.registry.metadata.database import POOL, Database
 from corten.registry.metadata.records import (
     Blob,
+    CachedTag,
     Doomed,
+    Evicted,
     Manifest,
     Missing,
     NewManifest,
+    Pause,
     Reason,
     Referrer,
     StoredBlob,
@@ -118,6 +121,32 @@ class Metadata(Protocol):
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 
     async def counts(self) -> dict[str, int]: ...
+
+    async def cached_tag(self, repository: str, tag: str) -> CachedTag | None: ...
+
+    async def put_cached_manifest(
+        self, repository: str, manifest: NewManifest, upstream: str, tag: str, etag: str
+    ) -> bool: ...
+
+    async def confirm_cached_tag(self, repository: str, tag: str, digest: str) -> None: ...
+
+    async def drop_cached_tag(self, repository: str, tag: str) -> None: ...
+
+    async def needed_from_upstream(self, repository: str, digest: str) -> tuple[str, bytes] | None: ...
+
+    async def note_uses(self, uses: Sequence[tuple[str, str, int]]) -> None: ...
+
+    async def lease(self, name: str) -> tuple[str, int] | None: ...
+
+    async def pauses(self, upstream: str) -> list[Pause]: ...
+
+    async def pause(self, upstream: str, found: Pause) -> None: ...
+
+    async def evict_unused(self, before: int, limit: int) -> list[Evicted]: ...
+
+    async def evict_surplus(self, most: int, before: int, limit: int) -> list[Evicted]: ...
+
+    async def cached_bytes(self) -> int: ...
 
     async def close(self) -> None: ...
 
@@ -261,6 +290,50 @@ class SqlMetadata:
 
     async def counts(self) -> dict[str, int]:
         return await self._read(pushing.counts)
+
+    async def cached_tag(self, repository: str, tag: str) -> CachedTag | None:
+        if self._reader is not None:
+            return self._reader.cached_tag(repository, tag)
+        return await self._read(upstreams.cached_tag, repository, tag)
+
+    async def put_cached_manifest(
+        self, repository: str, manifest: NewManifest, upstream: str, tag: str, etag: str
+    ) -> bool:
+        return await self._write_lightly(
+            upstreams.put_cached_manifest, repository, manifest, upstream, tag, etag
+        )
+
+    async def confirm_cached_tag(self, repository: str, tag: str, digest: str) -> None:
+        await self._write_lightly(upstreams.confirm_cached_tag, repository, tag, digest)
+
+    async def drop_cached_tag(self, repository: str, tag: str) -> None:
+        await self._write_lightly(upstreams.drop_cached_tag, repository, tag)
+
+    async def needed_from_upstream(self, repository: str, digest: str) -> tuple[str, bytes] | None:
+        return await self._read(upstreams.needed_from_upstream, repository, digest)
+
+    async def note_uses(self, uses: Sequence[tuple[str, str, int]]) -> None:
+        await self._write_lightly(upstreams.note_uses, uses)
+
+    async def lease(self, name: str) -> tuple[str, int] | None:
+        if self._reader is not None:
+            return self._reader.lease(name)
+        return await self._read(upstreams.lease, name)
+
+    async def pauses(self, upstream: str) -> list[Pause]:
+        return await self._read(upstreams.pauses, upstream)
+
+    async def pause(self, upstream: str, found: Pause) -> None:
+        await self._write_lightly(upstreams.pause, upstream, found)
+
+    async def evict_unused(self, before: int, limit: int) -> list[Evicted]:
+        return await self._write_lightly(upstreams.evict_unused, before, limit)
+
+    async def evict_surplus(self, most: int, before: int, limit: int) -> list[Evicted]:
+        return await self._write_lightly(upstreams.evict_surplus, most, before, limit)
+
+    async def cached_bytes(self) -> int:
+        return await self._read(upstreams.cached_bytes)
 
     async def close(self) -> None:
         """Ends the threads and the connections."""
