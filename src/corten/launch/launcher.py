@@ -225,9 +225,12 @@ def monitor_main(requests: socket, lock: int, executor: Executor, namespaces: bo
         try:
             ours.close()
             ahead = None
+            processors = os.sched_getaffinity(0)
             if namespaces is not None:
                 ahead = executor.prepare(os.getppid(), namespaces=namespaces)
+                packets.send(requests, (messages.READY, os.getpid()))
             payload, fds = packets.receive_packet(requests)
+            os.sched_setaffinity(0, processors)  # the engine has changed them: see spares
             if payload:  # else: the launcher has ended, and nobody will ever ask
                 Starter(payload, fds, lock, theirs, executor, ahead).run()
         finally:

@@ -13,7 +13,11 @@ Engine to launcher::
     (REHEARSE, plan)                      no fds: a container that does nothing, to warm up with
     (NEXT, namespaces: bool)              no fds: whether spares are to have new namespaces from now on
 
-Engine to a spare, over the socket that the launcher gave it: LAUNCH, as to the launcher
+Engine to a spare, over the socket that the launcher gave it: LAUNCH, as to the launcher.
+
+Spare to engine, over the same::
+
+    (READY, pid)                          its starter's; it will sleep now
 
 Engine to starter, over the control socket, which is the monitor's from then on::
 

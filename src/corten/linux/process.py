@@ -47,9 +47,15 @@ _sethostname = libc("sethostname", ctypes.c_char_p, ctypes.c_size_t)
 _setdomainname = libc("setdomainname", ctypes.c_char_p, ctypes.c_size_t)
 _ioprio_set = raw("ioprio_set", ctypes.c_int, ctypes.c_int, ctypes.c_int)
 _sched_setattr = raw("sched_setattr", ctypes.c_int, ctypes.POINTER(SchedAttr), ctypes.c_uint)
+_sched_getcpu = libc("sched_getcpu")
 _execveat = raw("execveat", ctypes.c_int, ctypes.c_char_p, _char_pp, _char_pp, ctypes.c_int)
 _renameat2 = libc("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _pidfd_send_signal = raw("pidfd_send_signal", ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
+
+
+def current_processor() -> int:
+    """The number of the processor that runs this thread now (sched_getcpu(3))."""
+    return int(_sched_getcpu())
 
 
 def populate() -> None:

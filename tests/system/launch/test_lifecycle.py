@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -330,5 +331,19 @@ def test_a_bound_process_that_holds_ends_as_well(scene):
         pid = await bound.created()
         bound.close()
         await until(lambda: not is_alive(pid))
+
+    scene(scenario)
+
+
+def test_a_process_may_run_on_every_processor_that_the_launcher_may(scene):
+    """A spare wakes where the engine does not run; what it starts knows nothing of that."""
+
+    async def scenario(harness):
+        for name in ("one", "two", "three"):
+            await until(lambda: len(harness.launcher.spares) == SPARES)
+            monitor = await harness.start(name, "grep", "Cpus_allowed_list", "/proc/self/status")
+            assert (await monitor.wait()).code == 0
+            log = b"".join(LogReader(harness.log(name)).read(LogQuery(mux=False)))
+            assert log in Path("/proc/self/status").read_bytes()
 
     scene(scenario)
