@@ -1,13 +1,15 @@
 """Who may do what: the application asks before every handler, and handlers ask again for a second
 repository (mounts).
 
-`OpenAccess` allows everything, which is right on loopback, and elsewhere only where the operator has said so.
+`accounts/control.py` decides by the accounts in the database. `OpenAccess` allows everything, which is right
+on loopback, and elsewhere only where the operator has said so.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
@@ -30,6 +32,8 @@ class Identity:
     """Who asks: a name for logs and audit; "" is anonymous."""
 
     name: str = ""
+    limits: Mapping[str, frozenset[Action]] | None = field(default=None, compare=False)
+    """What the token that was sent is for, by repository; None: no token narrows what the account may do."""
 
 
 CALLER = "corten.registry.caller"
@@ -39,6 +43,14 @@ audit: `request[CALLER] = identity`."""
 
 class Access(Protocol):
     """Decides about requests. Implementations hold no state of a request."""
+
+    async def start(self) -> None:
+        """Before the first question, in the event loop that asks. Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """After the last question."""
+        ...
 
     async def authorize(self, request: web.BaseRequest, action: Action, repository: str) -> Identity:
         """The caller, when `action` is allowed in `repository` ("" for BASE and LIST).
@@ -58,6 +70,12 @@ ANONYMOUS = Identity()
 
 class OpenAccess:
     """Everybody may do everything."""
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
 
     async def authorize(self, request: web.BaseRequest, action: Action, repository: str) -> Identity:
         return ANONYMOUS

@@ -16,7 +16,17 @@ from corten.registry import routing
 from corten.registry.access import ANONYMOUS, Action, Identity
 from corten.registry.direct import USED_UP
 from corten.registry.errors import Code, RegistryError, RegistryErrors, errors_body
-from corten.registry.handlers import base, blobs, catalog, health, manifests, referrers, tags, uploads
+from corten.registry.handlers import (
+    base,
+    blobs,
+    catalog,
+    health,
+    manifests,
+    referrers,
+    tags,
+    token,
+    uploads,
+)
 from corten.registry.names import require_repository
 from corten.registry.routing import Resource, Route
 from corten.registry.services import Services
@@ -32,6 +42,7 @@ DRAINED = 1 << 20
 # With None nobody is asked: whether the process runs is not a secret.
 _TABLE: dict[Resource, dict[str, tuple[Action | None, Handler]]] = {
     Resource.HEALTH: {"GET": (None, health.get)},
+    Resource.TOKEN: {"GET": (None, token.get), "POST": (None, token.post)},
     Resource.BASE: {"GET": (Action.BASE, base.get)},
     Resource.CATALOG: {"GET": (Action.LIST, catalog.get)},
     Resource.TAGS: {"GET": (Action.PULL, tags.get)},

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from corten.errors import InvalidArgument
+from corten.registry.accounts import settings
+from corten.registry.accounts.settings import Tokens
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -61,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """Repository patterns (`old/*`) and what clients are told of them (distribution-spec, "Warnings")."""
     limits: Limits = Limits()
     collection: Collection = Collection()
+    tokens: Tokens = Tokens()
 
     @property
     def root_path(self) -> Path:
@@ -127,6 +130,7 @@ def check(config: Config) -> None:
             raise InvalidArgument(f"invalid {name.replace('_', '-')}: it must not be negative")
     if config.collection.batch < 1:
         raise InvalidArgument("invalid collection batch: it must be at least 1")
+    settings.check(config.tokens)
 
 
 def parse_address(text: str) -> tuple[str, int]:

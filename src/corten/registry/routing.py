@@ -20,6 +20,7 @@ class Resource(enum.Enum):
     UPLOAD = "upload"
     REFERRERS = "referrers"
     HEALTH = "health"
+    TOKEN = "token"
 
 
 class Route(NamedTuple):
@@ -40,6 +41,8 @@ def find(path: str) -> Route | None:
     if not path.startswith("/v2/"):
         if path == "/v2":
             return Route(Resource.BASE)
+        if path == "/token":
+            return Route(Resource.TOKEN)
         return Route(Resource.HEALTH, "", _HEALTH[path]) if path in _HEALTH else None
     rest = path[4:]
     head, _, last = rest.rpartition("/")

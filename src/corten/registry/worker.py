@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from corten.registry.access import Access, OpenAccess
+from corten.registry.accounts.opening import open_accounts
+from corten.registry.accounts.token_service import TokenService
 from corten.registry.app import Application
 from corten.registry.audit import Audit, NoAudit
 from corten.registry.blobs.opening import open_blobs
@@ -40,6 +42,7 @@ class Worker:
         blobs: BlobStore,
         access: Access | None = None,
         audit: Audit | None = None,
+        tokens: TokenService | None = None,
     ) -> None:
         self.config = config
         self.metadata = metadata
@@ -47,7 +50,7 @@ class Worker:
         self.uploads = Uploads(metadata, blobs, config)
         self.collector = Collector(metadata, blobs, config.collection)
         self.services = Services(
-            config, metadata, blobs, self.uploads, access or OpenAccess(), audit or NoAudit()
+            config, metadata, blobs, self.uploads, access or OpenAccess(), audit or NoAudit(), tokens
         )
         self._application = Application(self.services)
         self._runner: web.ServerRunner | None = None
@@ -56,10 +59,13 @@ class Worker:
     @classmethod
     def of(cls, config: Config) -> Worker:
         """A worker with the collaborators that `config` names; the database has to be migrated."""
-        return cls(config, SqlMetadata(Database(config.database_url)), open_blobs(config))
+        database = Database(config.database_url)
+        access, tokens = open_accounts(config, database)
+        return cls(config, SqlMetadata(database), open_blobs(config), access, tokens=tokens)
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serves on sockets that listen already."""
+        await self.services.access.start()
         server = web.Server(
             self._application,
             keepalive_timeout=self.config.limits.keepalive_seconds,
@@ -92,6 +98,7 @@ class Worker:
             await self._runner.cleanup()
         await self.collector.close()
         await self.uploads.close()
+        await self.services.access.close()
         await self.metadata.close()
 
 
