@@ -1,0 +1,103 @@
+"""What is written down of a request once its answer has gone out: numbers, and a line of the access log.
+
+aiohttp calls `log` for each request, also for those that are no HTTP.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import parse_qsl, quote
+
+import msgspec
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from corten.registry.access import CALLER, Identity
+from corten.registry.counters import Counters, Series
+from corten.registry.lines import Lines
+
+SERIES = "corten.registry.series"
+"""The key in a request under which the application leaves where it is to be counted."""
+REPOSITORY = "corten.registry.repository"
+REQUEST_ID = "corten.registry.request"
+RECEIVED = "corten.registry.received"
+"""How many bytes of the body came past the HTTP parser."""
+GONE = 499
+"""The status of requests whose client went away before it had its answer."""
+HARMLESS = frozenset(
+    ("digest", "mount", "from", "n", "last", "tag", "artifactType", "digest-algorithm", "scope", "service")
+)
+"""Parameters whose values are written down; another's might be a secret."""
+LONGEST = 1000
+
+
+class Recorder(AbstractAccessLogger):
+    """One for all connections of a worker."""
+
+    def __init__(self, counters: Counters, unknown: Series, lines: Lines | None) -> None:
+        self._counters = counters
+        self._unknown = unknown
+        self._lines = lines
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """`time` is how many seconds the request took."""
+        self._note(request, response.status, time)
+
+    def gone(self, request: web.BaseRequest, seconds: float) -> None:
+        """The client has gone before the end of its answer."""
+        self._note(request, GONE, seconds)
+
+    def _note(self, request: web.BaseRequest, status: int, seconds: float) -> None:
+        sent = request.writer.output_size
+        try:
+            series = request[SERIES]
+        except KeyError:
+            series = self._unknown
+        self._counters.count(series, status, seconds, sent)
+        received = 0
+        if request.method not in ("GET", "HEAD"):
+            received = request.get(RECEIVED, request.content.total_bytes)
+            self._counters.add("bytes_received", received)
+        if self._lines is not None:
+            line = _line(request, status, seconds, sent, received)
+            try:
+                self._lines.append(line)
+            except OSError:
+                self._counters.add("access_log_lost")
+
+
+def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, received: int) -> bytes:
+    identity: Identity | None = request.get(CALLER)
+    return (
+        msgspec.json.encode(
+            {
+                "time": round(time.time(), 3),
+                "remote": request.remote,
+                "identity": identity.name if identity is not None else "",
+                "method": request.method[:20],
+                "path": shown_path(request),
+                "repository": request.get(REPOSITORY, ""),
+                "status": status,
+                "bytes": sent,
+                "received": received,
+                "seconds": round(seconds, 6),
+                "agent": request.headers.get("User-Agent", "")[:200],
+                "request": request.get(REQUEST_ID, ""),
+            }
+        )
+        + b"\n"
+    )
+
+
+def shown_path(request: web.BaseRequest) -> str:
+    """The target, without the values of parameters that might be secrets."""
+    url = request.rel_url
+    path = url.raw_path[:LONGEST]
+    if not url.raw_query_string:
+        return path
+    pairs = parse_qsl(url.raw_query_string[:LONGEST], keep_blank_values=True)
+    shown = "&".join(
+        f"{quote(name, safe='')}={quote(value, safe=':/,') if name in HARMLESS else '...'}"
+        for name, value in pairs
+    )
+    return f"{path}?{shown}"
