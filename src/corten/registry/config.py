@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 
 from corten.errors import InvalidArgument
+from corten.registry import sections
 from corten.registry.accounts import settings
 from corten.registry.accounts.settings import Tokens
+from corten.registry.sections import AuditLogging, MetricsServing, Rates, Tls
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -28,6 +30,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """The least that a body must come with, on average, after its first `idle_seconds`."""
     keepalive_seconds: float = 75
     tags_in_one_push: int = 100
+    head_seconds: float = 20
+    """How long a new connection may take until its first request's head is there."""
+    rate: Rates = Rates()
 
 
 class Collection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -59,10 +64,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     allow_anonymous: bool = False
     """Accept that everybody who reaches an address beyond loopback may pull, push and delete."""
     access_log: bool = False
+    """A line of JSON for each request, on standard error or in `access_log_file`."""
+    access_log_file: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose X-Forwarded-For tells who the client is."""
     warnings: dict[str, str] = {}
     """Repository patterns (`old/*`) and what clients are told of them (distribution-spec, "Warnings")."""
     limits: Limits = Limits()
     collection: Collection = Collection()
+    tls: Tls = Tls()
+    audit: AuditLogging = AuditLogging()
+    metrics: MetricsServing = MetricsServing()
     tokens: Tokens = Tokens()
 
     @property
@@ -130,7 +142,13 @@ def check(config: Config) -> None:
             raise InvalidArgument(f"invalid {name.replace('_', '-')}: it must not be negative")
     if config.collection.batch < 1:
         raise InvalidArgument("invalid collection batch: it must be at least 1")
+    sections.check_tls(config.tls)
+    sections.check_rates(config.limits.rate)
+    sections.check_audit(config.audit)
     settings.check(config.tokens)
+    sections.parse_networks(config.trusted_proxies)
+    if config.metrics.listen:
+        parse_address(config.metrics.listen)
 
 
 def parse_address(text: str) -> tuple[str, int]:
