@@ -108,7 +108,7 @@ class ImageMounts:
     def _make(self, image_id: str, target: str) -> None:
         images = self._core.images
         lowers = images.lowers(images.of_container(image_id))
-        mount_image(lowers, target, _source(image_id), self._core.paths.snapshots / ".empty")
+        mount_image(lowers, target, _source(image_id), self._core.paths.empty)
 
     async def unmount(self, path: str, *, force: bool = False) -> None:
         """NotFound; Conflict when somebody uses it, unless `force`."""

@@ -13,7 +13,7 @@ from corten.api.host_config import HostConfig
 from corten.engine.core import Core
 from corten.engine.mount_points import MountPoints
 from corten.engine.record import Container
-from corten.engine.spec.build import Surroundings, build_spec, hostname_of
+from corten.engine.spec.build import Surroundings, build_spec, hostname_of, later_mounts
 from corten.engine.spec.validate import log_limits
 from corten.errors import Conflict, CortenError, NotFound
 from corten.launch.client import LaunchRequest, Monitor
@@ -80,7 +80,8 @@ class Launching:
         return monitor
 
     def _plan(self, container: Container, directory: Path, *, hold: bool) -> Plan:
-        spec = self.spec(container)
+        around = self._surroundings(container)
+        spec = build_spec(container, around, host_name=self._core.host_name)
         container.spec = spec
         return compile_plan(
             spec,
@@ -98,6 +99,7 @@ class Launching:
             bundle=str(directory),
             init=bool(container.host_config.init),
             hold=hold,
+            more_mounts=later_mounts(container, around),
         )
 
     def cgroup_plan(self, spec: Spec) -> Any:
@@ -241,6 +243,9 @@ class Launching:
             files_of = core.paths.container(host.network_mode.removeprefix("container:"))
         files = {f"/etc/{name}": f"{files_of}/{name}" for name in ("resolv.conf", "hostname", "hosts")}
         mounts = container.definition.mounts
+        images = self._image_mounts(container)
+        if images:
+            core.paths.empty.mkdir(mode=0o700, exist_ok=True)
         return Surroundings(
             directory=str(directory),
             cgroup=core.cgroup_path(container),
@@ -248,7 +253,8 @@ class Launching:
             peers=peers,
             shm=shm,
             volumes={m.name: core.volumes.mount(m.name) for m in mounts if m.type == "volume"},
-            images=self._image_mounts(container),
+            images=images,
+            empty=str(core.paths.empty),
             rootless=core.rootless,
         )
 

@@ -86,6 +86,11 @@ class Paths:
         return self.root / "snapshots"
 
     @property
+    def empty(self) -> Path:
+        """A directory that stays empty, once it is made: an overlay has two layers at least."""
+        return self.snapshots / ".empty"
+
+    @property
     def containers(self) -> Path:
         return self.root / "containers"
 

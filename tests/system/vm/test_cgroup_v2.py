@@ -12,6 +12,7 @@ from . import image, machine
 SUITES = {
     "tests/contract/test_cgroup.py": 40,
     "tests/system/erofs/test_overlays.py": 5,  # layers by loop devices
+    "tests/system/erofs/test_image_volumes.py": 5,
     "tests/system/confinement": 20,
     "tests/system/runtime/test_isolation.py": 15,
     "tests/system/runtime/test_mounts.py": 5,

@@ -42,6 +42,7 @@ from corten.runtime.devices import (
     parse_rule,
 )
 from corten.runtime.mount_options import SUBPATH
+from corten.runtime.plan_provided import LayeredMount
 from corten.volume.driver import VolumeMount
 
 SHM_SIZE = 64 * 1024 * 1024
@@ -91,7 +92,7 @@ class Surroundings:
     `directory`: the container's data directory. `files`: destination → source of resolv.conf, hostname and
     hosts. `peers`: "net", "pid", "ipc" → the pid of the container that is joined. `shm`: the directory that a
     shareable /dev/shm is, or "". `volumes`: name → its mount. `images`: image mounts' lower directories by
-    destination, topmost first.
+    destination, topmost first. `empty`: an empty directory of the host, which image mounts need.
     """
 
     directory: str
@@ -101,6 +102,7 @@ class Surroundings:
     shm: str = ""
     volumes: Mapping[str, VolumeMount] = field(default_factory=dict)
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    empty: str = ""
     rootless: bool = False
 
 
@@ -258,8 +260,32 @@ def _mounts(container: Container, around: Surroundings) -> tuple[Mount, ...]:
         for destination, source in around.files.items()
         if destination not in taken
     ]
-    result += [_mount(record, around) for record in container.definition.mounts]
+    mounts = container.definition.mounts
+    result += [_mount(record, around) for record in mounts[: _first_image(mounts)]]
     return tuple(result)
+
+
+def later_mounts(container: Container, around: Surroundings) -> tuple[Mount | LayeredMount, ...]:
+    """Mounts of images, which no specification can name, and what comes after the first of them: it may lie
+    below."""
+    mounts = container.definition.mounts
+    return tuple(
+        LayeredMount(
+            destination=record.destination,
+            lowers=around.images[record.destination],
+            scratch=around.empty,
+            empty=around.empty,
+            part=record.subpath,
+        )
+        if record.type == "image"
+        else _mount(record, around)
+        for record in mounts[_first_image(mounts) :]
+    )
+
+
+def _first_image(mounts: list[MountRecord]) -> int:
+    """Where the first mount of an image is; the number of all when there is none."""
+    return next((at for at, record in enumerate(mounts) if record.type == "image"), len(mounts))
 
 
 def _shm(host: HostConfig, around: Surroundings) -> Mount:
@@ -290,21 +316,6 @@ def _mount(record: MountRecord, around: Surroundings) -> Mount:
     if record.type == "tmpfs":
         options = (*record.options, *(() if record.rw else ("ro",)))
         return Mount(destination=record.destination, type="tmpfs", source="tmpfs", options=options)
-    if record.type == "image":
-        lowers = around.images[record.destination]
-        if len(lowers) == 1 or record.subpath:
-            return Mount(
-                destination=record.destination,
-                type="bind",
-                source=lowers[0],
-                options=("rbind", "ro", "rprivate", *_part(record)),
-            )
-        return Mount(
-            destination=record.destination,
-            type="overlay",
-            source="overlay",
-            options=("ro", "lowerdir=" + ":".join(lowers)),
-        )
     extra = ("idmap",) if record.id_map else ()
     if record.type == "volume":
         volume = around.volumes[record.name]
