@@ -21,7 +21,10 @@ class ContextDirectory(msgspec.Struct, frozen=True, tag="directory"):
 
 
 class ContextUpload(msgspec.Struct, frozen=True, tag="upload"):
-    """A tar archive, plain or compressed, that follows the request."""
+    """A tar archive, plain or compressed, that follows the request. `is_directory`: of a directory of the
+    client's, whose times mean nothing."""
+
+    is_directory: bool = False
 
 
 class ContextRemote(msgspec.Struct, frozen=True, tag="remote"):

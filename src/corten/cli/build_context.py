@@ -68,7 +68,7 @@ def _sent(path: str, file: str, fields: dict[str, Json]) -> Chosen:
                 raise InvalidArgument(f"cannot read the Dockerfile {file}: {error.strerror}") from error
         else:
             fields["dockerfile"] = where
-    return Chosen({**fields, "context": {"type": "upload"}}, pack(path, "."))
+    return Chosen({**fields, "context": {"type": "upload", "is_directory": True}}, pack(path, "."))
 
 
 def _stdin(file: str) -> Chosen:

@@ -72,16 +72,26 @@ def make(arguments: Arguments) -> dict[str, Json]:
     if limits := _limits(arguments):
         request["limits"] = limits
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-        if not epoch.isdigit():
-            raise InvalidArgument(
-                f"invalid SOURCE_DATE_EPOCH {epoch!r} in the environment: it is seconds since 1970"
-            )
-        request["source_epoch"] = int(epoch)
+        if epoch.isdecimal():
+            request["source_epoch"] = int(epoch)
+        else:  # the name of what has a time, as `context`
+            request.setdefault("build_args", {}).setdefault("SOURCE_DATE_EPOCH", epoch)
     if not arguments.on("tls-verify", True):
         request["insecure_registries"] = True
     if (method := call(arguments)[0]) != "build":
         request["call"] = method
     return request
+
+
+def add_proxies(request: dict[str, Json], engine: str) -> None:
+    """The proxies that config.json has for builds by the engine at that address, unless the user gave
+    others."""
+    from corten.client.proxies import proxy_variables
+
+    arguments = request.get("build_args", {})
+    given = {name.upper() for name in arguments}
+    if proxies := {name: value for name, value in proxy_variables(engine).items() if name not in given}:
+        request["build_args"] = {**proxies, **arguments}
 
 
 def check_place(request: dict[str, Json], local: bool) -> None:

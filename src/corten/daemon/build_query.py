@@ -41,7 +41,7 @@ def build_request(call: Call) -> BuildRequest:
         raise Unsupported(BUILDKIT)
     if call.flag("squash"):
         raise Unsupported("squash is not offered: build in stages, and COPY --from what is needed")
-    context: Context = ContextRemote(remote) if remote else ContextUpload()
+    context: Context = ContextRemote(remote) if remote else ContextUpload(is_directory=True)
     arguments = _json(call, "buildargs", dict[str, str | None], {})
     return BuildRequest(
         id=call.text("buildid") or secrets.token_hex(16),

@@ -168,7 +168,7 @@ class Build:
             stack.push_async_callback(images.close)
             if request.call != "build":
                 return await answer(request.call, definition, options, images)
-            plan = await plan_build(definition.data, options, images, warn=self.events.report)
+            plan = await plan_build(definition.data, options, images, times=sources, warn=self.events.report)
             self.events.report(
                 await asyncio.to_thread(planned_steps, definition.data, plan, with_text=self._classic)
             )

@@ -29,7 +29,7 @@ async def open_context(
         if upload is None:
             raise InvalidArgument("the build context is an upload, and nothing was sent")
         with events.step("[internal] load remote build context"):
-            await sources.archive(CONTEXT, upload)
+            await sources.archive(CONTEXT, upload, has_times=not context.is_directory)
     elif isinstance(context, ContextRemote):
         return await _remote(sources, context.url, events)
     return None

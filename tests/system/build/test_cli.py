@@ -83,6 +83,29 @@ def test_build_arguments_labels_and_targets(corten: Corten, tmp_path: Path) -> N
     assert "other" in done.stderr.splitlines()[-1]
 
 
+def test_proxies_of_the_configuration(corten: Corten, tmp_path: Path) -> None:
+    dockerfile = "FROM busybox\nRUN echo $HTTP_PROXY $http_proxy $no_proxy > /proxy\n"
+    context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
+    config = tmp_path / "config.json"
+    proxies = {"default": {"httpProxy": "http://pr0xy:1", "noProxy": "local"}}
+    config.write_text(json.dumps({"proxies": proxies}))
+    before = corten.environment.get("DOCKER_CONFIG")
+    corten.environment["DOCKER_CONFIG"] = str(tmp_path)
+    try:
+        corten("build", "-t", "proxy", str(context))
+        config.write_text("{}")
+        again = corten("build", "--progress=plain", str(context)).stderr
+    finally:
+        if before is None:
+            del corten.environment["DOCKER_CONFIG"]
+        else:
+            corten.environment["DOCKER_CONFIG"] = before
+    assert run(corten, "proxy", "cat", "/proxy") == "http://pr0xy:1 http://pr0xy:1 local\n"
+    assert "CACHED" in again
+    inspected = corten("image", "inspect", "proxy").stdout
+    assert "pr0xy" not in inspected + corten("image", "history", "--no-trunc", "proxy").stdout
+
+
 def test_secrets_leave_no_trace(corten: Corten, tmp_path: Path) -> None:
     dockerfile = (
         "FROM busybox\n"

@@ -86,6 +86,26 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert made.security == ["seccomp=unconfined"] and made.insecure_registries
 
 
+def test_proxies_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text(
+        '{"proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "here"}}}'
+    )
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    made = request("--build-arg", "http_proxy=mine", "--build-arg", "A=1")
+    build_request.add_proxies(made, "unix:///x")
+    assert made["build_args"] == {"A": "1", "http_proxy": "mine", "NO_PROXY": "here"}
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nothing"))
+    without = request()
+    build_request.add_proxies(without, "unix:///x")
+    assert "build_args" not in without
+
+
+def test_an_epoch_by_name_is_a_build_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "context")
+    assert request()["build_args"] == {"SOURCE_DATE_EPOCH": "context"}
+    assert request("--build-arg", "SOURCE_DATE_EPOCH=5")["build_args"] == {"SOURCE_DATE_EPOCH": "5"}
+
+
 def test_nothing_is_asked_for_that_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     assert list(request()) == ["id"]
@@ -196,7 +216,7 @@ def test_an_engine_elsewhere_is_sent_the_directory(tmp_path: Path, monkeypatch: 
     (tmp_path / "c/file").write_text("x")
     (tmp_path / "Dockerfile.out").write_text("FROM scratch\n")
     made, archive = _choose("c", "c/sub/Dockerfile", local=False)
-    assert made.context == ContextUpload() and made.dockerfile == "sub/Dockerfile"
+    assert made.context == ContextUpload(is_directory=True) and made.dockerfile == "sub/Dockerfile"
     assert archive is not None
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert "./file" in tar.getnames()
@@ -233,7 +253,7 @@ def test_stdin_is_an_archive_or_a_dockerfile(stdin: Any) -> None:
         tar.addfile(tarfile.TarInfo("Dockerfile"))
     stdin(buffer.getvalue())
     made, archive = _choose("-", "sub/Dockerfile")
-    assert made.context == ContextUpload() and made.dockerfile == "sub/Dockerfile"
+    assert made.context == ContextUpload(is_directory=True) and made.dockerfile == "sub/Dockerfile"
     assert archive == buffer.getvalue()
     text = b"FROM busybox\n" + b"# a long comment\n" * 100
     stdin(text)

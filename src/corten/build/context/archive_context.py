@@ -18,6 +18,8 @@ from corten.snapshot.tar_reader import TarReader
 from corten.snapshot.unpack import Into, Unpacker
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_DEVICES = frozenset({h.CHARACTER, h.BLOCK_DEVICE})
+_NO_FILES = _DEVICES | {h.DIRECTORY, h.SYMLINK, h.FIFO}
 
 
 async def spool(pieces: AsyncIterator[bytes], path: Path) -> None:
@@ -30,16 +32,19 @@ async def spool(pieces: AsyncIterator[bytes], path: Path) -> None:
         os.close(fd)
 
 
-def unpack_archive(path: Path, target: Path, *, stop: Stop | None = None) -> None:
+def unpack_archive(path: Path, target: Path, *, stop: Stop | None = None) -> int | None:
     """Unpacks a tar, plain or compressed, into the empty directory `target`: nothing leads out of it, and
-    everything belongs to who runs this. Blocks. ArchiveError, NoSpace."""
+    everything belongs to who runs this. Says the time (seconds since 1970) of its newest file, if it has any.
+    Blocks. ArchiveError, NoSpace."""
     archive = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             inflater = Inflater(lambda size: os.read(archive, size), what="build context")
             into = Into(owner=(os.geteuid(), os.getegid()))
-            Unpacker(root, None, into=into).unpack(_ContextReader(inflater.read, stop))
+            reader = _ContextReader(inflater.read, stop)
+            Unpacker(root, None, into=into).unpack(reader)
+            return reader.newest
         finally:
             os.close(root)
     finally:
@@ -48,6 +53,24 @@ def unpack_archive(path: Path, target: Path, *, stop: Stop | None = None) -> Non
 
 def is_archive(fd: int) -> bool:
     """Whether an open regular file begins as a tar does, compressed or not."""
+    try:
+        return TarReader(Inflater(_reading(fd)).read).next() is not None
+    except ArchiveError:
+        return False
+
+
+def newest_file(fd: int, *, stop: Stop | None = None) -> int | None:
+    """The time (seconds since 1970) of the newest file in an archive; None for what is none. Blocks."""
+    reader = _ContextReader(Inflater(_reading(fd)).read, stop)
+    try:
+        while reader.next() is not None:
+            pass
+    except ArchiveError:
+        return None
+    return reader.newest
+
+
+def _reading(fd: int) -> Read:
     offset = 0
 
     def read(size: int) -> bytes:
@@ -56,18 +79,17 @@ def is_archive(fd: int) -> bool:
         offset += len(piece)
         return piece
 
-    try:
-        return TarReader(Inflater(read).read).next() is not None
-    except ArchiveError:
-        return False
+    return read
 
 
 class _ContextReader(TarReader):
-    """Without devices: a directory of the host's is no place for them."""
+    """Without devices: a directory of the host's is no place for them. `newest` is the time of the newest
+    file so far (seconds since 1970)."""
 
     def __init__(self, read: Read, stop: Stop | None) -> None:
         super().__init__(read, what="build context")
         self._stop = stop
+        self.newest: int | None = None
 
     def next(self) -> Entry | None:
         """See TarReader."""
@@ -75,7 +97,12 @@ class _ContextReader(TarReader):
             if self._stop is not None:
                 self._stop()
             entry = super().next()
-            if entry is None or entry.type not in (h.CHARACTER, h.BLOCK_DEVICE):
+            if entry is None:
+                return None
+            if entry.type not in _NO_FILES:
+                time = entry.mtime_ns // 1_000_000_000
+                self.newest = time if self.newest is None else max(self.newest, time)
+            if entry.type not in _DEVICES:
                 return entry
 
 

@@ -93,6 +93,16 @@ class GitFetcher:
                     await self._submodules(git, repository, source, commit, target)
         return await asyncio.to_thread(_subdirectory, target, source)
 
+    async def time(self, source: GitSource, commit: str) -> int:
+        """When `commit` was made (its committer's time), in seconds since 1970."""
+        git = await self._make_git(source.remote)
+        async with self._repositories.lock(source.remote):
+            with self._explained(source):
+                repository = await self._repositories.open(git, source.remote)
+                await self._download(git, repository, source, commit)
+                shown = await git("--git-dir", str(repository), "log", "-1", "--format=%ct", commit, "--")
+        return int(shown)
+
     async def _find(self, source: GitSource) -> str:
         git = await self._make_git(source.remote)
         if _COMMIT.fullmatch(source.ref):

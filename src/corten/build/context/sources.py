@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from corten.build.context.archive_context import is_archive, spool, unpack_archive
+from corten.build.context.archive_context import is_archive, newest_file, spool, unpack_archive
 from corten.build.context.git_command import Git
 from corten.build.context.git_source import GitFetcher, GitRepositories
 from corten.build.context.http_source import HttpDownloads
@@ -86,6 +86,8 @@ class ContextSources:
         self._in_place: dict[str, str] = {}
         self._trees: dict[LocalSource | HttpSource | GitSource, SourceTree] = {}
         self._keys: dict[GitSource, str] = {}
+        self._times: dict[str, int | None] = {}
+        self._cloned: dict[str, GitSource] = {}
         self._roots: dict[str, int] = {}
         self._fds: list[int] = []
         self._used: list[str] = []
@@ -113,11 +115,13 @@ class ContextSources:
         self._in_place[name] = str(path)
         self._roots[name] = self._open(path, f"the build context {path}")
 
-    async def archive(self, name: str, pieces: AsyncIterator[bytes]) -> None:
-        """The context `name` is an archive, whose bytes these are. ArchiveError, NoSpace."""
+    async def archive(self, name: str, pieces: AsyncIterator[bytes], *, has_times: bool = True) -> None:
+        """The context `name` is an archive, whose bytes these are; `has_times`: the times in it tell when it
+        was made (see `time`). ArchiveError, NoSpace."""
         path = self._new("archive")
         await spool(pieces, path)
-        await self._unpack(name, path)
+        newest = await self._unpack(name, path)
+        self._times[name] = newest if has_times else None
 
     async def remote(self, name: str, url: str, *, status: Status) -> bytes | None:
         """The context `name` is an archive that `url` yields. When it yields something else, that is
@@ -126,6 +130,7 @@ class ContextSources:
             url, progress=lambda done, total: status(url, done, total, False)
         )
         path = self._store.downloads.path(download)
+        self._times[name] = download.modified or None
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if not await asyncio.to_thread(is_archive, fd):
@@ -135,18 +140,35 @@ class ContextSources:
         finally:
             os.close(fd)
         status(url, download.size, download.size, True)
-        await self._unpack(name, path)
+        newest = await self._unpack(name, path)
+        self._times[name] = download.modified or newest
         return None
 
     async def repository(self, name: str, source: GitSource, *, status: Status) -> None:
         """The context `name` is the tree of a repository."""
         directory = await self._fetch(source, status)
+        self._cloned[name] = source
         self._add(name, directory)
 
     def root(self, name: str = CONTEXT) -> int | None:
         """A descriptor of the context's directory, to read the Dockerfile from; it stays this object's. None
         when there is no context of that name."""
         return self._roots.get(name)
+
+    # -- for the plan
+
+    async def time(self, source: LocalSource | GitSource | HttpSource) -> int | None:
+        """See plan.model.SourceTimes: a commit's time; Last-Modified; without it, that of the newest file of
+        an archive. What a directory of the client holds has none."""
+        if isinstance(source, LocalSource):
+            if source.name not in self._cloned:
+                return self._times.get(source.name)
+            source = self._cloned[source.name]
+        if isinstance(source, GitSource):
+            return await self._git().time(source, await self._commit(source))
+        downloads = self._store.downloads
+        download = await downloads.fetch(source.url, checksum=source.checksum)
+        return download.modified or await _in_thread(lambda stop: _newest(downloads.path(download), stop))
 
     # -- for the solver
 
@@ -257,13 +279,15 @@ class ContextSources:
     def _new(self, kind: str) -> Path:
         return self._home() / f"{kind}-{secrets.token_hex(6)}"
 
-    async def _unpack(self, name: str, path: Path) -> None:
+    async def _unpack(self, name: str, path: Path) -> int | None:
+        """The time of its newest file."""
         target = self._new("context")
         target.mkdir(mode=0o755)
-        await _in_thread(lambda stop: unpack_archive(path, target, stop=stop))
+        newest = await _in_thread(lambda stop: unpack_archive(path, target, stop=stop))
         if path.parent == self._scratch:
             path.unlink()
         self._add(name, target)
+        return newest
 
     def _add(self, name: str, directory: Path) -> None:
         self._roots[name] = self._open(directory)
@@ -292,6 +316,14 @@ def _place(download: Path, file: Path, source: HttpSource | None) -> None:
             os.chown(file, source.uid, source.gid)
         file.chmod(source.mode)
     os.utime(file, (modified, modified))
+
+
+def _newest(path: Path, stop: Stop) -> int | None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return newest_file(fd, stop=stop)
+    finally:
+        os.close(fd)
 
 
 class _Stopped(CortenError):

@@ -35,6 +35,7 @@ def run(session: Session, arguments: Arguments) -> int:
     from corten.cli import build_context, build_follow, build_request
 
     request = build_request.make(arguments)
+    build_request.add_proxies(request, str(session.transport.address))
     local = bool(session.transport.address.path)
     build_request.check_place(request, local)
     _check_terminal(arguments)

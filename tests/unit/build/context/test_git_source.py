@@ -110,6 +110,9 @@ class Build:
     async def commit(self, source: GitSource) -> str:
         return await self._fetcher.commit(source)
 
+    async def time(self, source: GitSource) -> int:
+        return await self._fetcher.time(source, await self._fetcher.commit(source))
+
     async def tree(self, source: GitSource) -> Path:
         return await self._fetcher.fetch(source, await self._fetcher.commit(source))
 
@@ -135,6 +138,12 @@ def names(tree: Path) -> list[str]:
 
 
 ALL = [".gitmodules", "dir/exec", "dir/file", "file", "link", "sub/module/inside", "third"]
+
+
+async def test_the_time_of_a_commit(build: Build, server: Server) -> None:
+    for reference, expected in (("v1", server.first), ("", server.third)):
+        shown = git(server.base / "repo", "log", "-1", "--format=%ct", expected)
+        assert await build.time(GitSource(f"{server.url}/repo", reference)) == int(shown)
 
 
 async def test_what_references_mean(build: Build, server: Server) -> None:

@@ -103,6 +103,46 @@ async def test_an_archive(store: ContextStore, tmp_path: Path, compress: type[by
     assert left(tmp_path) == []
 
 
+async def test_the_times_of_sources(store: ContextStore, tmp_path: Path) -> None:
+    modified = "Tue, 05 Mar 2024 10:00:00 GMT"
+    archive = tar_of(
+        [
+            directory("d/", mtime=3000),
+            member("d/older", b"x", mtime=1000),
+            member("d/newer", b"x", mtime=2000.7),
+        ]
+    )
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        headers = {"Last-Modified": modified} if "dated" in request.path else {}
+        body = b"FROM scratch" if "plain" in request.path else archive
+        return web.Response(body=body, headers=headers)
+
+    async with serving(handler) as url, ContextSources(store) as sources:
+        await sources.archive("upload", pieces(gzip.compress(archive)))
+        await sources.archive("sent", pieces(archive), has_times=False)
+        await sources.remote("remote", f"{url}/a", status=nothing)
+        await sources.remote("dated", f"{url}/dated", status=nothing)
+        await sources.remote("plain", f"{url}/dated-plain", status=nothing)
+        sources.directory("here", plant(tmp_path / "here", {"f": "x"}))
+        found = {
+            name: await sources.time(LocalSource(name, ("ignored",)))
+            for name in ("upload", "sent", "remote", "dated", "plain", "here", "context")
+        }
+        assert found == {
+            "upload": 2000,
+            "sent": None,
+            "remote": 2000,
+            "dated": 1709632800,
+            "plain": 1709632800,
+            "here": None,
+            "context": None,
+        }
+        assert await sources.time(HttpSource(f"{url}/b", "b")) == 2000
+        assert await sources.time(HttpSource(f"{url}/dated-b", "b")) == 1709632800
+        assert await sources.time(HttpSource(f"{url}/plain", "b")) is None
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"nonsense" * 100, tar_of([member("../x")]), tar_of([member("x", bytes(5000))])[:3000]],
@@ -237,6 +277,10 @@ async def test_repositories(store: ContextStore, tmp_path: Path, monkeypatch: py
         async def commit(self, source: GitSource) -> str:
             return "c" * 40
 
+        async def time(self, source: GitSource, commit: str) -> int:
+            assert (source.ref, commit) == ("main", "c" * 40)
+            return 4000
+
         async def fetch(self, source: GitSource, commit: str) -> Path:
             Fetcher.fetched += 1
             return plant(tmp_path / "tree", {"f": "x"})
@@ -253,6 +297,7 @@ async def test_repositories(store: ContextStore, tmp_path: Path, monkeypatch: py
         await sources.repository("context", source, status=nothing)
         root = sources.root()
         assert root is not None and listing(root) == ["f"]
+        assert [await sources.time(item) for item in (source, LocalSource("context"))] == [4000, 4000]
 
 
 def test_archives_are_told_by_their_bytes(tmp_path: Path) -> None:
