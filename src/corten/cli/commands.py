@@ -94,7 +94,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
 )
 
-# command: ((sub command, module, summary), ...)
+# command: ((sub command, module, summary), ...); a sub command without a module is a group itself.
 SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "container": (
         ("attach", "attach", "Attach the terminal to a running container"),
@@ -157,6 +157,24 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("check", "registry_check", "Compare what a registry knows with what it stores"),
         ("gc", "registry_gc", "Delete what no image in a registry needs any more"),
         ("serve", "registry_serve", "Run a registry in the foreground"),
+        ("token", "", "Manage tokens for robots, and sign-ins that clients keep"),
+        ("user", "", "Manage the users of a registry, and what they may do"),
+    ),
+    "registry token": (
+        ("create", "registry_token_create", "Make a token for a robot, such as a CI job"),
+        ("list", "registry_token_list", "List tokens, and sign-ins that clients keep"),
+        ("rm", "registry_token_rm", "Revoke tokens, or end sign-ins"),
+    ),
+    "registry user": (
+        ("add", "registry_user_add", "Add a user; the first one closes the registry to everybody else"),
+        ("disable", "registry_user_disable", "Keep users from signing in, for now"),
+        ("enable", "registry_user_enable", "Let disabled users sign in again"),
+        ("grant", "registry_user_grant", "Allow a user (or everybody) more"),
+        ("import", "registry_user_import", "Add the users of an htpasswd file"),
+        ("list", "registry_user_list", "List users, and what they may do"),
+        ("passwd", "registry_user_passwd", "Change a user's password"),
+        ("revoke", "registry_user_revoke", "Allow a user (or everybody) less"),
+        ("rm", "registry_user_rm", "Remove users"),
     ),
     "volume": (
         ("create", "volume_create", "Create a volume"),
@@ -195,6 +213,8 @@ ALIASES: dict[str, dict[str, str]] = {
     "image": {"list": "ls", "remove": "rm"},
     "volume": {"list": "ls", "remove": "rm"},
     "network": {"list": "ls", "remove": "rm"},
+    "registry token": {"ls": "list", "remove": "rm"},
+    "registry user": {"ls": "list", "remove": "rm"},
 }
 
 
@@ -209,7 +229,7 @@ def find(name: str) -> str | None:
 
 
 def find_sub(group: str, name: str) -> str | None:
-    """The module of a sub command."""
+    """The module of a sub command; empty for a group; None when there is no such command."""
     name = ALIASES.get(group, {}).get(name, name)
     for command, module, _summary in SUBCOMMANDS[group]:
         if command == name:

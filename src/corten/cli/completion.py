@@ -42,10 +42,15 @@ def _every() -> list[tuple[str, str, str]]:
     found = []
     for _title, members in commands.GROUPS:
         for name, module, summary in members:
-            if module:
-                found.append((name, module, summary))
-            else:
-                found += [(f"{name} {sub}", inner, text) for sub, inner, text in commands.SUBCOMMANDS[name]]
+            found += [(name, module, summary)] if module else _every_in(name)
+    return found
+
+
+def _every_in(group: str) -> list[tuple[str, str, str]]:
+    found = []
+    for sub, module, summary in commands.SUBCOMMANDS[group]:
+        name = f"{group} {sub}"
+        found += [(name, module, summary)] if module else _every_in(name)
     return found
 
 
@@ -89,7 +94,7 @@ def bash() -> str:
             lines.append(f'        "{words}") corten {_QUERIES[kind]} 2>/dev/null ;;')
     lines += ["    esac", "}", "", "_corten_sub() {", '    case "$1" in']
     for group, members in commands.SUBCOMMANDS.items():
-        lines.append(f'        {group}) echo "{" ".join(name for name, _module, _summary in members)}" ;;')
+        lines.append(f'        "{group}") echo "{" ".join(name for name, _module, _summary in members)}" ;;')
     return "\n".join([*lines, "    esac", "}", ""]) + _BASH.replace("@TOP@", top)
 
 
@@ -106,8 +111,8 @@ _corten() {
                 ((index++))
             fi
         elif [[ -z $command ]]; then
-            if [[ -z $group && -n $(_corten_sub "$word") ]]; then
-                group=$word
+            if [[ -n $(_corten_sub "${group:+$group }$word") ]]; then
+                group=${group:+$group }$word
             else
                 command=${group:+$group }$word
                 valued=$(_corten_valued "$command")
@@ -176,15 +181,24 @@ def zsh() -> str:
         ]
     lines.append(_ZSH_HEAD)
     for group, members in commands.SUBCOMMANDS.items():
-        subs = " ".join(_quoted(f"{name}:{summary}") for name, _module, summary in members)
-        lines += [
-            f"        {group})",
-            f"            subs=({subs})",
-            "            if ((CURRENT == 3)); then _describe command subs; return; fi",
-            '            group="${words[2]} "; shift words; ((CURRENT--)) ;;',
-        ]
+        if " " not in group:
+            lines += _zsh_group(group, members)
+    lines += ["    esac", '    case "${group}${words[2]}" in']
+    for group, members in commands.SUBCOMMANDS.items():
+        if " " in group:
+            lines += _zsh_group(group, members)
     lines.append(_ZSH_TAIL)
     return "\n".join(lines)
+
+
+def _zsh_group(group: str, members: tuple[tuple[str, str, str], ...]) -> list[str]:
+    subs = " ".join(_quoted(f"{name}:{summary}") for name, _module, summary in members)
+    return [
+        f'        "{group}")',
+        f"            subs=({subs})",
+        "            if ((CURRENT == 3)); then _describe command subs; return; fi",
+        '            group="$group${words[2]} "; shift words; ((CURRENT--)) ;;',
+    ]
 
 
 _ZSH_HEAD = """
@@ -216,9 +230,10 @@ def fish() -> str:
             )
     for group, members in commands.SUBCOMMANDS.items():
         subs = " ".join(name for name, _module, _summary in members)
+        seen = "; and ".join(f"__fish_seen_subcommand_from {part}" for part in group.split(" "))
         for name, _module, summary in members:
             lines.append(
-                f"complete -c corten -n '__fish_seen_subcommand_from {group};"
+                f"complete -c corten -n '{seen};"
                 f" and not __fish_seen_subcommand_from {subs}' -a {name} -d {_quoted(summary)}"
             )
     for words, module, _text in _every():

@@ -71,12 +71,15 @@ def entry() -> None:
 
 def _words(tokens: Sequence[str]) -> str:
     """The command's own words at the front of `tokens`, for a pointer to its help."""
-    words = [token for token in tokens if not token.startswith("-")][:2]
+    words = [token for token in tokens if not token.startswith("-")]
     if not words or commands.find(words[0]) is None:
         return ""
-    if words[0] in commands.SUBCOMMANDS and len(words) > 1 and commands.find_sub(words[0], words[1]):
-        return f"{words[0]} {words[1]} "
-    return f"{words[0]} "
+    found = words[0]
+    for word in words[1:]:
+        if found not in commands.SUBCOMMANDS or commands.find_sub(found, word) is None:
+            break
+        found = f"{found} {word}"
+    return f"{found} "
 
 
 def _dispatch(tokens: list[str]) -> int:
@@ -107,12 +110,14 @@ def _dispatch(tokens: list[str]) -> int:
 
 def _group(name: str, rest: list[str]) -> int:
     if not rest or rest[0] in ("-h", "--help"):
-        return _help([name])
+        return _help(name.split())
     module = commands.find_sub(name, rest[0])
     if module is None:
         known = [sub for sub, _module, _summary in commands.SUBCOMMANDS[name]]
         raise options.UsageError(f"'{name} {rest[0]}' is not a corten command{_near(rest[0], known)}")
-    return run_command(module, rest[1:], [name, rest[0]])
+    if not module:
+        return _group(f"{name} {rest[0]}", rest[1:])
+    return run_command(module, rest[1:], [*name.split(), rest[0]])
 
 
 def run_command(module_name: str, tokens: list[str], words: list[str]) -> int:

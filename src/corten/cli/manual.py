@@ -42,17 +42,17 @@ def show(words: Sequence[str]) -> int:
     module = commands.find(words[0])
     if module is None:
         raise options.UsageError(f"{words[0]!r} is not a corten command")
-    if not module and len(words) == 1:
-        _print(_group(words[0], style))
-        return 0
-    if not module:
-        module = commands.find_sub(words[0], words[1])
+    own, rest = [words[0]], list(words[1:])
+    while not module:
+        group = " ".join(own)
+        if not rest:
+            _print(_group(group, style))
+            return 0
+        module = commands.find_sub(group, rest[0])
         if module is None:
-            raise options.UsageError(f"'{words[0]} {words[1]}' is not a corten command")
-        words = words[:2]
-    else:
-        words = words[:1]
-    _print(command_help(module, words, style))
+            raise options.UsageError(f"'{group} {rest[0]}' is not a corten command")
+        own.append(rest.pop(0))
+    _print(command_help(module, own, style))
     return 0
 
 
@@ -62,9 +62,9 @@ def _print(lines: list[str]) -> None:
 
 def summary(words: Sequence[str]) -> str:
     """The line that a table of commands has for the command in `words`."""
-    if len(words) == 2:
-        group = words[0]
-        real = commands.ALIASES.get(group, {}).get(words[1], words[1])
+    if len(words) > 1:
+        group, name = " ".join(words[:-1]), words[-1]
+        real = commands.ALIASES.get(group, {}).get(name, name)
         return next(text for name, _module, text in commands.SUBCOMMANDS[group] if name == real)
     return next(
         text for _title, members in commands.GROUPS for name, _module, text in members if name == words[0]
@@ -96,12 +96,12 @@ def _overview(style: Style) -> list[str]:
 
 
 def _group(name: str, style: Style) -> list[str]:
-    lines = [f"{style.heading('Usage:')}  corten {name} COMMAND", "", summary([name]), ""]
+    lines = [f"{style.heading('Usage:')}  corten {name} COMMAND", "", summary(name.split()), ""]
     lines.append(style.heading("Commands:"))
     lines += [f"  {style.name(sub.ljust(11))} {text}" for sub, _module, text in commands.SUBCOMMANDS[name]]
     sub, module, _summary = commands.SUBCOMMANDS[name][0]
     example = __import__(f"corten.cli.command.{module}", fromlist=("run",)).EXAMPLES[0]
-    lines += ["", style.heading("Example:"), f"  {_as_called(example, [name, sub])}"]
+    lines += ["", style.heading("Example:"), f"  {_as_called(example, [*name.split(), sub])}"]
     lines += ["", f"'corten {name} COMMAND --help' tells more about a command."]
     return lines
 

@@ -50,3 +50,23 @@ def become(verb: str, request: dict[str, object]) -> NoReturn:
     command = [*autostart.module_command("corten.registry"), verb, json.dumps(request)]
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def become_accounts(verb: str, action: str, arguments: Arguments) -> NoReturn:
+    """Becomes `corten registry user ACTION` or `token ACTION`.
+
+    Secrets come by standard input or the terminal: everybody on this machine sees a process's arguments.
+    """
+    permissions = arguments.many("permission")
+    if arguments.on("admin"):
+        permissions = [*permissions, "admin:**"]
+    asked: dict[str, object] = {
+        "action": action,
+        "names": arguments.rest,
+        "permissions": permissions,
+        "password-stdin": arguments.on("password-stdin"),
+        "open": arguments.on("open"),
+        "expires": arguments.text("expires", "90d"),
+        "format": arguments.text("format", "table"),
+    }
+    become(verb, {"file": arguments.text("config"), "set": place(arguments), "accounts": asked})

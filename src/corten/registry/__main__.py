@@ -1,4 +1,4 @@
-"""The registry's process: `python -m corten.registry serve|gc|check CONFIGURATION`; `corten registry …`
+"""The registry's process: `python -m corten.registry serve|gc|check|… CONFIGURATION`; `corten registry …`
 starts it.
 
 CONFIGURATION is JSON: {"file": a TOML file or "", "set": what overrides it, by the names of `Config`},
@@ -53,6 +53,10 @@ def _run(verb: str, text: str) -> int:
         from corten.registry import process
 
         return process.run(config)
+    if verb in ("user", "token"):
+        from corten.registry.accounts import command
+
+        return command.run(config, verb, request["accounts"])
     from corten.registry import maintenance
 
     if verb == "gc":

@@ -17,10 +17,10 @@ SOURCE = str(Path(__file__).parents[3] / "src")
 def every_command() -> list[list[str]]:
     found = []
     for _title, members in commands.GROUPS:
-        for name, module, _summary in members:
+        for name, _module, _summary in members:
             found.append([name])
-            if not module:
-                found += [[name, sub] for sub, _module, _text in commands.SUBCOMMANDS[name]]
+    for group, subs in commands.SUBCOMMANDS.items():
+        found += [[*group.split(), sub] for sub, _module, _text in subs]
     return found
 
 

@@ -23,6 +23,7 @@ from corten.registry.accounts.records import Account
 from corten.registry.accounts.scopes import Asked, words_of
 from corten.registry.accounts.settings import Tokens
 from corten.registry.accounts.signing import opened
+from corten.registry.errors import Code, RegistryError
 
 ALGORITHM = "EdDSA"
 MAX_TOKEN = 7000
@@ -64,12 +65,12 @@ class AccessTokens:
         self._remembered: OrderedDict[bytes, Claims] = OrderedDict()
 
     def issue(self, book: Book, account: Account | None, granted: Asked) -> Issued | None:
-        """A token for `account` (None: anonymous); None when it would be too large."""
+        """A token for `account` (None: anonymous); None when it would be too large. UNAVAILABLE."""
         import jwt
 
         key = book.signing_key()
         if key is None:
-            raise BadToken("no key is there to sign with")
+            raise RegistryError(Code.UNAVAILABLE, "there is no key yet to sign tokens with: try again")
         now, seconds = int(time.time()), self._settings.lifetime_seconds
         access: list[dict[str, Any]] = [
             {"type": "repository", "name": name, "actions": words_of(actions)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from sqlalchemy import Connection, delete, exists, select, update
@@ -109,6 +109,20 @@ def add(
     if connection.execute(select(signing_keys.c.id).limit(1)).first() is None:
         add_key(connection, first_key)
     return first
+
+
+def add_all(
+    connection: Connection,
+    users: Mapping[str, str],
+    permissions: Sequence[Permission],
+    first_key: SigningKey,
+) -> tuple[list[str], list[str]]:
+    """New users by name and hash; those that were added, and those that were there and stay as they are."""
+    there = set(connection.execute(select(accounts.c.name)).scalars())
+    for name, stored in users.items():
+        if name not in there:
+            add(connection, Account(name, Kind.USER, stored), permissions, first_key)
+    return [name for name in users if name not in there], [name for name in users if name in there]
 
 
 def remove(connection: Connection, name: str, *, open_: bool) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +45,7 @@ class Database:
             if not self.path or self.path == ":memory:":
                 raise InvalidArgument("the registry's SQLite database has to be a file: sqlite:///PATH")
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            _make_private(self.path)
             self._engine = _sqlite_engine(parsed, "FULL")
             self._light = _sqlite_engine(parsed, "NORMAL")
         elif parsed.get_backend_name() == "postgresql":
@@ -101,6 +105,20 @@ class Database:
         """Closes every connection."""
         self._engine.dispose()
         self._light.dispose()
+
+
+def _make_private(path: str) -> None:
+    """Hashes of passwords and keys are in it: no other user of this machine has to read it. SQLite makes its
+    other files as this one is."""
+    # What cannot be made here SQLite reports better. An existing file is not opened: to close it again would
+    # take away the locks of other connections of this process.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for part in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(OSError):
+            mode = stat.S_IMODE(os.stat(part).st_mode)
+            if mode & 0o007:
+                os.chmod(part, mode & 0o770)
 
 
 def _repeated(

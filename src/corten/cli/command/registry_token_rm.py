@@ -1,0 +1,27 @@
+"""corten registry token rm: revokes tokens."""
+
+from __future__ import annotations
+
+from corten.cli.registry_process import PLACE_OPTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.cli.options import Arguments
+    from corten.cli.session import Session
+
+USAGE = "corten registry token rm [OPTIONS] NAME|ID..."
+DETAIL = """\
+A sign-in, which docker login leaves on a machine, ends by its ID."""
+EXAMPLES = ("corten registry token rm ci",)
+ARGS = (1, None)
+OPTIONS = (
+    *PLACE_OPTIONS,
+    ("open", "", "bool", "", "Remove the last account too: then everybody may do everything"),
+)
+
+
+def run(session: Session, arguments: Arguments) -> int:
+    """Becomes the registry's own command."""
+    from corten.cli.registry_process import become_accounts
+
+    become_accounts("token", "rm", arguments)
