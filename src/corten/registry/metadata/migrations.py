@@ -16,9 +16,13 @@ from corten.registry.metadata.schema import (
     accounts,
     cached_manifests,
     cached_tags,
+    manifest_facts,
+    manifest_payloads,
     refresh_tokens,
     schema_version,
     signing_keys,
+    tags,
+    undescribed_manifests,
     upstream_pauses,
 )
 
@@ -37,11 +41,25 @@ def _upstreams(connection: Connection) -> None:
     TABLES.create_all(connection, [cached_manifests, cached_tags, upstream_pauses], checkfirst=False)
 
 
+def _page(connection: Connection) -> None:
+    TABLES.create_all(connection, [manifest_facts, undescribed_manifests], checkfirst=False)
+    connection.execute(
+        undescribed_manifests.insert().from_select(["digest"], select(manifest_payloads.c.digest))
+    )
+    next(index for index in tags.indexes if index.name == "tags_updated").create(connection)
+
+
 # version: what leads to it from the version before. A new database gets the newest tables at once.
-STEPS: Mapping[int, Step] = {2: _accounts, 3: _upstreams}
+STEPS: Mapping[int, Step] = {2: _accounts, 3: _upstreams, 4: _page}
 CURRENT = max(STEPS, default=1)
 
 _LOCK = 0x636F7274656E  # "corten"; PostgreSQL's advisory locks are numbers
+
+
+def lock(connection: Connection) -> None:
+    """Until the end of the transaction nobody else changes the schema. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS) -> int:
@@ -52,8 +70,7 @@ def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS) -> int:
     know.
     """
     current = max(steps, default=1)
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    lock(connection)
     if not inspect(connection).has_table("schema_version"):
         TABLES.create_all(connection)
         connection.execute(schema_version.insert().values(version=current))

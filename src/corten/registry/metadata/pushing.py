@@ -25,6 +25,7 @@ from corten.registry.metadata.schema import (
     repositories,
     repository_blobs,
     tags,
+    undescribed_manifests,
     uploads,
 )
 
@@ -91,6 +92,11 @@ def put_row(connection: Connection, key: int, manifest: NewManifest, moment: int
     connection.execute(
         insert_new(connection, manifest_payloads)
         .values(digest=manifest.digest, payload=manifest.payload)
+        .on_conflict_do_nothing(index_elements=["digest"])
+    )
+    connection.execute(
+        insert_new(connection, undescribed_manifests)
+        .values(digest=manifest.digest)
         .on_conflict_do_nothing(index_elements=["digest"])
     )
     row = insert_new(connection, manifests).values(

@@ -116,6 +116,7 @@ tags = Table(
         ["repository", "manifest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
     ),
     Index("tags_manifest", "repository", "manifest"),
+    Index("tags_updated", "repository", "updated", "name"),
 )
 
 uploads = Table(
@@ -251,3 +252,21 @@ signing_keys = Table(
     Column("private", LargeBinary, nullable=False),
     Column("active", BigInteger, nullable=False),
 )
+
+# What the page tells and finds of a manifest (`page/facts.py`). It follows from the manifest's bytes and its
+# config's, so it is kept once for all repositories; what is pushed waits in `undescribed_manifests` until
+# somebody looks at the page.
+manifest_facts = Table(
+    "manifest_facts",
+    TABLES,
+    Column("digest", _NAME, ForeignKey("manifest_payloads.digest", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("platforms", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created", String, nullable=False),
+    Column("summary", Text, nullable=False),
+    # Labels and annotations, a line each, in lower case.
+    Column("words", Text, nullable=False),
+)
+
+undescribed_manifests = Table("undescribed_manifests", TABLES, Column("digest", _NAME, primary_key=True))
