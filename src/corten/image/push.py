@@ -132,26 +132,26 @@ class _Pusher:
         manifests = self._manifests(target)
         blobs: dict[str, Descriptor] = {}
         plain: set[Digest] = set()
+        told: dict[str, Report] = {}
         for descriptor in manifests:
             if descriptor.media_type in MANIFEST_TYPES:
                 document = self._document(descriptor)
                 for blob in (*document.layers, document.config):
                     blobs.setdefault(blob.digest, blob)
+                told.update((layer.digest, self._report) for layer in document.layers)
                 plain |= self._plain(document)
         self._check(list(blobs.values()))
-        for blob in blobs.values():
-            self._report(Progress("Preparing", short(blob)))
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                digest: group.create_task(self._guarded(blob, digest in plain))
-                for digest, blob in blobs.items()
-            }
-        sent: dict[str, Descriptor] = {}
-        for digest, task in tasks.items():
-            outcome = task.result()
-            if isinstance(outcome, Exception):
-                raise outcome
-            sent[digest] = outcome
+        for digest in told:
+            self._report(Progress("Preparing", short(blobs[digest])))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {
+                    digest: group.create_task(self._send(blob, digest in plain, told.get(digest, silent)))
+                    for digest, blob in blobs.items()
+                }
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the first: it has ended the others
+        sent = {digest: task.result() for digest, task in tasks.items()}
         for descriptor in manifests:
             sent[descriptor.digest] = self._rewritten(descriptor, sent)
         for descriptor in manifests[:-1]:
@@ -270,35 +270,38 @@ class _Pusher:
 
     # -- sending
 
-    async def _guarded(self, blob: Descriptor, plain: bool) -> Descriptor | Exception:
-        """What was sent. The failure as a result: a TaskGroup would wrap it; the others end by themselves."""
-        try:
-            async with self._slots:
-                return await self._blob(await self._compressed(blob) if plain else blob)
-        except Exception as error:
-            return error
+    async def _send(self, blob: Descriptor, plain: bool, report: Report) -> Descriptor:
+        """What was sent. Progress has one name for a layer, also when what is sent has another digest."""
+        name = short(blob)
+        async with self._slots:
+            if plain:
+                blob = await self._compressed(blob, report)
+            return await self._blob(blob, name, report)
 
-    async def _compressed(self, blob: Descriptor) -> Descriptor:
+    async def _compressed(self, blob: Descriptor, report: Report) -> Descriptor:
         variants, oci = self._store.variants, blob.media_type == OCI_LAYER
         if not variants.has(blob, GZIP):
-            self._report(Progress("Compressing", short(blob), 0, blob.size))
-        tell = self._telling(blob, "Compressing")
+            report(Progress("Compressing", short(blob), 0, blob.size))
+        tell = _telling(report, "Compressing", short(blob), blob.size)
         return await variants.get(blob, GZIP, self._lease, plain=True, oci=oci, tell=tell)
 
-    async def _blob(self, blob: Descriptor) -> Descriptor:
-        name = short(blob)
+    async def _blob(self, blob: Descriptor, name: str, report: Report) -> Descriptor:
         if _is_foreign(blob):
-            self._report(Progress("Skipped foreign layer", name))
+            report(Progress("Skipped foreign layer", name))
             return blob
         if await self._client.blob_exists(self._repository, blob.digest):
-            self._report(Progress("Layer already exists", name))
+            report(Progress("Layer already exists", name))
             return blob
         source = self._sources.get(blob.digest, "")
-        self._report(Progress("Pushing", name, 0, blob.size))
+        report(Progress("Pushing", name, 0, blob.size))
         sent = await self._client.upload_blob(
-            self._repository, blob, self._reader(blob), mount_from=source, progress=self._telling(blob)
+            self._repository,
+            blob,
+            self._reader(blob),
+            mount_from=source,
+            progress=_telling(report, "Pushing", name, blob.size),
         )
-        self._report(Progress("Pushed" if sent else f"Mounted from {source}", name))
+        report(Progress("Pushed" if sent else f"Mounted from {source}", name))
         return blob
 
     def _reader(self, blob: Descriptor) -> Callable[[int], AsyncIterator[bytes]]:
@@ -313,17 +316,6 @@ class _Pusher:
 
         return read
 
-    def _telling(self, blob: Descriptor, status: str = "Pushing") -> Callable[[int], None]:
-        last = 0.0
-
-        def tell(done: int) -> None:
-            nonlocal last
-            if time.monotonic() - last >= _REPORT_SECONDS:
-                last = time.monotonic()
-                self._report(Progress(status, short(blob), done, blob.size))
-
-        return tell
-
     async def _put(self, descriptor: Descriptor, reference: str) -> None:
         data = self._content.read(descriptor.digest)
         await self._client.put_manifest(self._repository, reference, data, descriptor.media_type)
@@ -334,6 +326,19 @@ def _is_foreign(blob: Descriptor) -> bool:
     return bool(blob.urls) and (
         blob.media_type == DOCKER_LAYER_FOREIGN or blob.media_type.startswith(_FOREIGN)
     )
+
+
+def _telling(report: Report, status: str, name: str, total: int) -> Callable[[int], None]:
+    """Reports now and then how many bytes are done."""
+    last = 0.0
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _REPORT_SECONDS:
+            last = time.monotonic()
+            report(Progress(status, name, done, total))
+
+    return tell
 
 
 def _moved(child: Descriptor, sent: dict[str, Descriptor]) -> Descriptor:
