@@ -125,6 +125,8 @@ class Application:
         route = routing.find(request.rel_url.raw_path)
         if route is None:
             raise RegistryError(Code.NAME_UNKNOWN, f"there is nothing at {request.path[:200]}", status=404)
+        if self._services.upstreams is not None and "ns" in request.rel_url.query:
+            route = self._services.upstreams.in_namespace(route, request.rel_url.query["ns"])
         method = request.method
         if route.repository:
             require_repository(route.repository)

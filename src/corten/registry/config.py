@@ -14,6 +14,8 @@ from corten.registry import sections
 from corten.registry.accounts import settings
 from corten.registry.accounts.settings import Tokens
 from corten.registry.sections import AuditLogging, MetricsServing, Rates, Tls
+from corten.registry.upstream import settings as upstream_settings
+from corten.registry.upstream.settings import Cache, Upstream
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -76,6 +78,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     audit: AuditLogging = AuditLogging()
     metrics: MetricsServing = MetricsServing()
     tokens: Tokens = Tokens()
+    upstreams: dict[str, Upstream] = {}
+    """Registries whose images are fetched when they are asked for (`upstream/settings.py`)."""
+    cache: Cache = Cache()
 
     @property
     def root_path(self) -> Path:
@@ -142,6 +147,7 @@ def check(config: Config) -> None:
             raise InvalidArgument(f"invalid {name.replace('_', '-')}: it must not be negative")
     if config.collection.batch < 1:
         raise InvalidArgument("invalid collection batch: it must be at least 1")
+    upstream_settings.check(config.upstreams, config.cache)
     sections.check_tls(config.tls)
     sections.check_rates(config.limits.rate)
     sections.check_audit(config.audit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ from corten.registry.config import Config
 from corten.registry.location import location
 from corten.registry.metadata.store import Metadata
 from corten.registry.uploads import Uploads
+
+if TYPE_CHECKING:
+    from corten.registry.upstream.cache import PullThrough
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Services:
     access: Access
     audit: Audit
     tokens: TokenService | None = None
+    upstreams: PullThrough | None = None
 
     def location(self, request: web.BaseRequest, path: str) -> str:
         """`path` as a client has to ask for it, through whichever proxies."""

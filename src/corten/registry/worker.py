@@ -25,6 +25,7 @@ from corten.registry.metadata.database import Database
 from corten.registry.metadata.store import Metadata, SqlMetadata
 from corten.registry.services import Services
 from corten.registry.uploads import Uploads
+from corten.registry.upstream.opening import open_upstreams
 
 _LOG = logging.getLogger("corten.registry")
 BACKLOG = 1024
@@ -50,7 +51,14 @@ class Worker:
         self.uploads = Uploads(metadata, blobs, config)
         self.collector = Collector(metadata, blobs, config.collection)
         self.services = Services(
-            config, metadata, blobs, self.uploads, access or OpenAccess(), audit or NoAudit(), tokens
+            config,
+            metadata,
+            blobs,
+            self.uploads,
+            access or OpenAccess(),
+            audit or NoAudit(),
+            tokens,
+            open_upstreams(config, metadata, blobs, self.uploads),
         )
         self._application = Application(self.services)
         self._runner: web.ServerRunner | None = None
@@ -66,6 +74,8 @@ class Worker:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serves on sockets that listen already."""
         await self.services.access.start()
+        if self.services.upstreams is not None:
+            await self.services.upstreams.start()
         server = web.Server(
             self._application,
             keepalive_timeout=self.config.limits.keepalive_seconds,
@@ -97,6 +107,8 @@ class Worker:
             await self._application.drain(DRAIN_SECONDS)
             await self._runner.cleanup()
         await self.collector.close()
+        if self.services.upstreams is not None:
+            await self.services.upstreams.close()
         await self.uploads.close()
         await self.services.access.close()
         await self.metadata.close()

@@ -50,6 +50,14 @@ _WORDS = {
 }
 
 
+class RateLimited(Unavailable):
+    """The server wants fewer requests (429). `seconds`: how long it asks to wait; None: it does not say."""
+
+    def __init__(self, message: str, seconds: float | None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 def explain(
     status: int, body: bytes, what: str, host: str, *, hub: bool = False, retry_after: str | None = None
 ) -> CortenError:
@@ -59,7 +67,7 @@ def explain(
         told = seconds_of(retry_after) if retry_after else None
         wait = f" (it asks to wait {told:.0f} s)" if told else ""
         reason = _HUB_LIMIT if hub else "try again later"
-        return Unavailable(f"cannot {what}: {host} says: too many requests{wait}; {reason}")
+        return RateLimited(f"cannot {what}: {host} says: too many requests{wait}; {reason}", told)
     reason = _WORDS.get(code, "")
     if text and text.lower() not in reason.lower():
         reason = f"{text} ({reason})" if reason else text

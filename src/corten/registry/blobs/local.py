@@ -182,6 +182,9 @@ class LocalBlobs:
     def local_path(self, location: str) -> str:
         return f"{self._root}/{location}"
 
+    def upload_path(self, upload: str) -> str:
+        return self._part(upload)
+
     def signed_url(self, location: str, seconds: int) -> None:
         return None
 

@@ -169,6 +169,9 @@ class ObjectBlobs:
     def local_path(self, location: str) -> None:
         return None
 
+    def upload_path(self, upload: str) -> None:
+        return None
+
     def signed_url(self, location: str, seconds: int) -> str | None:
         if not isinstance(self._store, (S3Store, GCSStore, AzureStore)):
             return None

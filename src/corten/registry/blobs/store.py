@@ -112,6 +112,11 @@ class BlobStore(Protocol):
         """The file that holds a blob, for sendfile(2); None when it is not a file of this machine."""
         ...
 
+    def upload_path(self, upload: str) -> str | None:
+        """The file that an upload's bytes are appended to, and which its blob will be; None when it is not
+        a file of this machine."""
+        ...
+
     def signed_url(self, location: str, seconds: int) -> str | None:
         """A URL at which a client gets the blob from the store itself, for so long; None when the store
         cannot."""

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 
 from aiohttp import web
 
 from corten.errors import NotFound
-from corten.registry.access import Identity
+from corten.registry.access import Action, Identity
 from corten.registry.blobs.store import is_lost
 from corten.registry.errors import Code, RegistryError
+from corten.registry.handlers.fetched import send
 from corten.registry.metadata.records import Blob
 from corten.registry.names import is_supported_digest, require_digest
 from corten.registry.ranges import requested
 from corten.registry.routing import Route
 from corten.registry.services import Services
+from corten.registry.upstream.fetch import Fetch
 
 SMALL = 64 << 10
 """What is read and sent at once; sendfile(2) needs more calls."""
@@ -29,8 +30,16 @@ TOUCH_SECONDS = 60
 async def get(
     services: Services, request: web.BaseRequest, route: Route, identity: Identity
 ) -> web.StreamResponse:
-    blob, _touched = await _find(services, route)
-    headers = _headers(blob)
+    try:
+        blob, _touched = await _find(services, route)
+    except RegistryError:
+        found = await _fetch(services, route, identity)
+        if found is None:
+            raise
+        if isinstance(found, Fetch):
+            return await _send_fetched(services, request, found)
+        blob = found
+    headers = _headers(blob.digest)
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
     path = services.blobs.local_path(blob.location)
@@ -38,18 +47,7 @@ async def get(
         url = await asyncio.to_thread(services.blobs.signed_url, blob.location, SIGNED_SECONDS)
         if url is not None:
             return web.Response(status=307, headers={"Location": url, "Docker-Content-Digest": blob.digest})
-    status, start, end = 200, 0, blob.size
-    if "Range" in request.headers:
-        wanted = requested(request.headers["Range"], blob.size)
-        if isinstance(wanted, str):
-            raise RegistryError(
-                Code.RANGE_INVALID,
-                f"the blob has {blob.size} bytes: the range cannot be satisfied",
-                headers={"Content-Range": f"bytes */{blob.size}"},
-            )
-        if wanted is not None:
-            (start, end), status = wanted, 206
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
+    status, start, end = _range(request, blob.size, headers)
     if path is None:
         return await _send_stream(services, request, blob, headers, status, start, end)
     return await _send_file(services, request, blob, path, headers, status, start, end)
@@ -59,14 +57,26 @@ async def head(
     services: Services, request: web.BaseRequest, route: Route, identity: Identity
 ) -> web.StreamResponse:
     """Also the promise to a push that the blob need not be sent: from now on it stays for the grace."""
-    blob, touched = await _find(services, route)
+    try:
+        blob, touched = await _find(services, route)
+    except RegistryError:
+        size = None
+        if services.upstreams is not None and is_supported_digest(route.reference):
+            size = await services.upstreams.blob_size(route.repository, route.reference)
+        if size is None:
+            raise
+        return await _send_head(request, route.reference, size)
     age = time.time() - touched / 1000
     if age > min(TOUCH_SECONDS, services.config.collection.grace_seconds / 2) and not (
         await services.metadata.keep_blob(route.repository, blob.digest)
     ):
         raise _unknown(route)
-    response = web.StreamResponse(headers=_headers(blob))
-    response.content_length = blob.size
+    return await _send_head(request, blob.digest, blob.size)
+
+
+async def _send_head(request: web.BaseRequest, digest: str, size: int) -> web.StreamResponse:
+    response = web.StreamResponse(headers=_headers(digest))
+    response.content_length = size
     await response.prepare(request)
     return response
 
@@ -95,6 +105,42 @@ async def _find(services: Services, route: Route) -> tuple[Blob, int]:
     return found
 
 
+async def _fetch(services: Services, route: Route, identity: Identity) -> Blob | Fetch | None:
+    """A blob that an upstream has; None: none does."""
+    if services.upstreams is None or not is_supported_digest(route.reference):
+        return None
+
+    async def allows(source: str) -> bool:
+        return await services.access.allows(identity, Action.PULL, source)
+
+    return await services.upstreams.blob(route.repository, route.reference, allows, SMALL)
+
+
+async def _send_fetched(services: Services, request: web.BaseRequest, fetch: Fetch) -> web.StreamResponse:
+    headers = _headers(fetch.digest)
+    if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    return await send(services, request, fetch, headers, *_range(request, fetch.size, headers))
+
+
+def _range(request: web.BaseRequest, size: int, headers: dict[str, str]) -> tuple[int, int, int]:
+    """Status, first byte, and the byte behind the last of what is wanted; may add Content-Range."""
+    if "Range" not in request.headers:
+        return 200, 0, size
+    wanted = requested(request.headers["Range"], size)
+    if isinstance(wanted, str):
+        raise RegistryError(
+            Code.RANGE_INVALID,
+            f"the blob has {size} bytes: the range cannot be satisfied",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    if wanted is None:
+        return 200, 0, size
+    start, end = wanted
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return 206, start, end
+
+
 def _unknown(route: Route) -> RegistryError:
     return RegistryError(
         Code.BLOB_UNKNOWN,
@@ -103,11 +149,11 @@ def _unknown(route: Route) -> RegistryError:
     )
 
 
-def _headers(blob: Blob) -> dict[str, str]:
+def _headers(digest: str) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
-        "Docker-Content-Digest": blob.digest,
-        "ETag": f'"{blob.digest}"',
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": "max-age=31536000, immutable",
     }
@@ -141,17 +187,14 @@ async def _send_file(
             return web.Response(body=piece, status=status, headers=headers)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = end - start
-        _limit_stall(transport.get_extra_info("socket"), services.config.limits.idle_seconds)
         await response.prepare(request)
-        await asyncio.get_running_loop().sendfile(transport, file, start, end - start)
+        try:
+            await asyncio.get_running_loop().sendfile(transport, file, start, end - start)
+        finally:
+            # What went out past the writer is counted all the same; also when the client has gone.
+            request.writer.output_size += max(0, file.tell() - start)
         await response.write_eof()
         return response
-
-
-def _limit_stall(connection: socket.socket | None, seconds: float) -> None:
-    """A client that takes nothing more for so long loses its connection (RFC 5482)."""
-    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 async def _send_stream(

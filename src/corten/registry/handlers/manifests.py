@@ -8,7 +8,7 @@ import asyncio
 from aiohttp import web
 from multidict import CIMultiDict
 
-from corten.registry.access import Identity
+from corten.registry.access import Action, Identity
 from corten.registry.body import read_body
 from corten.registry.errors import Code, RegistryError, RegistryErrors
 from corten.registry.handlers.tags import unknown as unknown_repository
@@ -26,9 +26,12 @@ LARGE = 64 << 10
 
 async def get(services: Services, request: web.BaseRequest, route: Route, identity: Identity) -> web.Response:
     repository, reference = route.repository, route.reference
-    manifest = None
+    manifest, stale = None, ""
     if is_supported_digest(reference) if ":" in reference else is_tag(reference):
-        manifest = await services.metadata.manifest(repository, reference)
+        if services.upstreams is None:
+            manifest = await services.metadata.manifest(repository, reference)
+        else:
+            manifest, stale = await services.upstreams.manifest(repository, reference)
     if manifest is None:
         raise await _unknown(services, repository, reference)
     etag = f'"{manifest.digest}"'
@@ -39,6 +42,8 @@ async def get(services: Services, request: web.BaseRequest, route: Route, identi
     }
     if services.config.warnings and (warning := services.warning(repository)):
         headers["Warning"] = warning
+    if stale:
+        headers["Warning"] = f"{headers['Warning']}, {stale}" if "Warning" in headers else stale
     if etag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
     return web.Response(body=manifest.payload, headers=headers)
@@ -67,6 +72,13 @@ async def put(services: Services, request: web.BaseRequest, route: Route, identi
     else:
         manifest = read_manifest(payload, content_type, digest, limits.manifest_references)
     missing = await services.metadata.put_manifest(repository, manifest, tags)
+    if missing and services.upstreams is not None:
+
+        async def allows(source: str) -> bool:
+            return await services.access.allows(identity, Action.PULL, source)
+
+        if await services.upstreams.complete(repository, missing, allows):
+            missing = await services.metadata.put_manifest(repository, manifest, tags)
     if missing:
         raise RegistryErrors([_lacks(entry) for entry in missing[:REPORTED]])
     headers: CIMultiDict[str] = CIMultiDict()

@@ -1,0 +1,158 @@
+"""The cache as handlers use it. Whether the caller may pull has been asked before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Sequence
+
+import aiohttp
+
+from corten.image.registry.answer import RateLimited
+from corten.registry.blobs.store import BlobStore
+from corten.registry.config import Config
+from corten.registry.errors import Code, RegistryError
+from corten.registry.metadata.records import Blob, Manifest, Missing
+from corten.registry.metadata.store import Metadata
+from corten.registry.routing import Route
+from corten.registry.uploads import Uploads
+from corten.registry.upstream.blobs import Allows, Blobs, Wanted
+from corten.registry.upstream.client import Absent, UpstreamClient, UpstreamFailure
+from corten.registry.upstream.eviction import Evictor, Uses
+from corten.registry.upstream.fetch import Fetch
+from corten.registry.upstream.limits import UNTOLD_SECONDS, Limits
+from corten.registry.upstream.manifests import Manifests
+from corten.registry.upstream.naming import Naming
+from corten.registry.upstream.settings import namespace_of
+from corten.registry.upstream.turns import Turns
+
+RETRY_SECONDS = "10"
+
+
+class PullThrough:
+    """The upstreams of one process. `start` in its event loop, before anything else."""
+
+    def __init__(self, config: Config, metadata: Metadata, blobs: BlobStore, uploads: Uploads) -> None:
+        self._config = config
+        self._metadata = metadata
+        self._naming = Naming(config.upstreams)
+        self._ttl = {name: found.tag_ttl_seconds for name, found in config.upstreams.items()}
+        self._session: aiohttp.ClientSession | None = None
+        self._clients: dict[str, UpstreamClient] = {}
+        self._turns = Turns(metadata)
+        references = config.limits.manifest_references
+        self._manifests = Manifests(metadata, self._turns, references)
+        grace = config.collection.grace_seconds
+        self._blobs = Blobs(
+            metadata, blobs, uploads, self._turns, references=references, grace=int(grace * 1000)
+        )
+        self._uses = Uses(metadata)
+        interval = config.collection.interval_seconds
+        self.evictor = Evictor(metadata, self._uses, config.cache, interval, grace)
+        self._evicting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Opens what needs the event loop. InvalidArgument: secrets or certificates cannot be read."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=64 << 10,
+            max_field_size=64 << 10,
+        )
+        for name, found in self._config.upstreams.items():
+            limits = Limits(self._metadata, namespace_of(name, found))
+            self._clients[name] = UpstreamClient(name, found, limits, self._session)
+        self._evicting = asyncio.create_task(self.evictor.run())
+
+    async def close(self) -> None:
+        """Ends what is under way; what was stored stays."""
+        if self._evicting is not None:
+            self._evicting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._evicting
+        await self._turns.close()
+        await self._blobs.close()
+        await self.evictor.close()
+        if self._session is not None:
+            await self._session.close()
+
+    # -- what handlers ask
+
+    def in_namespace(self, route: Route, namespace: str) -> Route:
+        """What a request with `?ns=` is about; see `Naming`."""
+        return self._naming.in_namespace(route, namespace)
+
+    async def manifest(self, repository: str, reference: str) -> tuple[Manifest | None, str]:
+        """A manifest by a valid tag or digest, and the Warning that goes with it. None: it is not here, and
+        no upstream is asked. RegistryError."""
+        place = self._naming.place(repository)
+        if place is None:
+            return await self._metadata.manifest(repository, reference), ""
+        client = self._clients[place.upstream]
+        warning = ""
+        try:
+            if ":" in reference:
+                found = await self._manifests.by_digest(client, place.repository, repository, reference)
+            else:
+                found, warning = await self._manifests.by_tag(
+                    client, place.repository, repository, reference, self._ttl[place.upstream]
+                )
+        except (Absent, RateLimited, UpstreamFailure) as error:
+            detail = {"name": repository, "reference": reference}
+            raise _told(error, Code.MANIFEST_UNKNOWN, detail) from error
+        if found is not None:
+            self._uses.note(repository, found.digest)
+        return found, warning
+
+    async def blob_size(self, repository: str, digest: str) -> int | None:
+        """The size of a blob that can be fetched; None: it cannot."""
+        wanted = await self._wanted(repository, digest)
+        return wanted.size if wanted is not None else None
+
+    async def blob(self, repository: str, digest: str, allows: Allows, least: int) -> Blob | Fetch | None:
+        """A blob that is not here: when it can be fetched, its download with something to read, or, when it
+        has at most `least` bytes or could be had otherwise, the stored blob. RegistryError."""
+        wanted = await self._wanted(repository, digest)
+        place = self._naming.place(repository)
+        if wanted is None or place is None:
+            return None
+        self._uses.note(repository, wanted.manifest)
+        client = self._clients[place.upstream]
+        found = await self._blobs.get(client, place.repository, repository, wanted, allows)
+        if isinstance(found, Blob):
+            return found
+        try:
+            await found.begun(least)
+        except (Absent, RateLimited, UpstreamFailure) as error:
+            raise _told(error, Code.BLOB_UNKNOWN, {"digest": digest}) from error
+        return found.stored or found
+
+    async def complete(self, repository: str, missing: Sequence[Missing], allows: Allows) -> bool:
+        """Fetches what a manifest that is being pushed needs of blobs which the client was told to be here.
+        False: upstream has not all of it. RegistryError."""
+        for entry in missing:
+            if entry.size >= 0 or entry.reference.is_manifest:
+                return False
+            found = await self.blob(repository, entry.reference.digest, allows, 1 << 62)
+            if found is None:
+                return False
+        return True
+
+    async def _wanted(self, repository: str, digest: str) -> Wanted | None:
+        if self._naming.place(repository) is None:
+            return None
+        return await self._blobs.wanted(repository, digest)
+
+
+def _told(error: Absent | RateLimited | UpstreamFailure, absent: Code, detail: object) -> RegistryError:
+    """What a client is told of an upstream's failure: a 404 only where upstream has said so."""
+    if isinstance(error, Absent):
+        return RegistryError(absent, error.message, detail)
+    if isinstance(error, RateLimited):
+        seconds = UNTOLD_SECONDS if error.seconds is None else error.seconds
+        return RegistryError(
+            Code.TOOMANYREQUESTS, error.message, headers={"Retry-After": str(max(1, math.ceil(seconds)))}
+        )
+    return RegistryError(Code.UNAVAILABLE, error.message, status=502, headers={"Retry-After": RETRY_SECONDS})
