@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import NamedTuple
 
-import msgspec
 from aiohttp import web
 
 from corten.errors import CortenError, NoSpace, Unavailable
 from corten.registry import routing
-from corten.registry.access import ANONYMOUS, Action, Identity
+from corten.registry.access import ANONYMOUS, CALLER, Action, Identity
+from corten.registry.auditing import RequestAudit
+from corten.registry.certificates import certificate_name
+from corten.registry.counters import Counters, Layout, Series
 from corten.registry.direct import USED_UP
 from corten.registry.errors import Code, RegistryError, RegistryErrors, errors_body
 from corten.registry.handlers import (
@@ -22,26 +28,31 @@ from corten.registry.handlers import (
     catalog,
     health,
     manifests,
+    metrics,
     referrers,
     tags,
     token,
     uploads,
 )
 from corten.registry.names import require_repository
+from corten.registry.rate_limits import RateLimits, limited_as
+from corten.registry.recorder import REQUEST_ID, ROUTE, SERIES, Recorder, shown_path
 from corten.registry.routing import Resource, Route
 from corten.registry.services import Services
 
 Handler = Callable[[Services, web.BaseRequest, Route, Identity], Awaitable[web.StreamResponse]]
 
 _LOG = logging.getLogger("corten.registry")
-_ACCESS_LOG = logging.getLogger("corten.registry.access")
 RETRY_SECONDS = "5"
 DRAINED = 1 << 20
 """A body that nobody reads is received up to this size; beyond it, the connection is closed instead."""
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,80}")
+
 # With None nobody is asked: whether the process runs is not a secret.
 _TABLE: dict[Resource, dict[str, tuple[Action | None, Handler]]] = {
     Resource.HEALTH: {"GET": (None, health.get)},
+    Resource.METRICS: {"GET": (None, metrics.get)},
     Resource.TOKEN: {"GET": (None, token.get), "POST": (None, token.post)},
     Resource.BASE: {"GET": (Action.BASE, base.get)},
     Resource.CATALOG: {"GET": (Action.LIST, catalog.get)},
@@ -70,12 +81,42 @@ for _methods in _TABLE.values():
         _methods.setdefault("HEAD", _methods["GET"])
 
 
+class Entry(NamedTuple):
+    """What a method of a resource needs, who answers, and where it is counted."""
+
+    action: Action | None
+    handler: Handler
+    series: Series
+
+
 class Application:
     """The handler of aiohttp's low-level server."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(
+        self,
+        services: Services,
+        counters: Counters,
+        layout: Layout,
+        limits: RateLimits,
+        recorder: Recorder,
+    ) -> None:
         self._services = services
-        self._logs = services.config.access_log
+        self._counters = counters
+        self._layout = layout
+        self._limits = limits
+        self._recorder = recorder
+        self._audit = RequestAudit(services.audit)
+        self._entries = {
+            resource: {
+                method: Entry(action, handler, layout.series(method, resource.value))
+                for method, (action, handler) in methods.items()
+            }
+            for resource, methods in _TABLE.items()
+        }
+        self._names_requests = services.config.logs_access
+        self._knows_certificates = bool(services.config.tls.client_ca)
+        self._numbers = count(1)
+        self._name = secrets.token_hex(6)
         self._active = 0
         self._draining = False
 
@@ -94,58 +135,86 @@ class Application:
             self._active -= 1
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        begun = time.monotonic() if self._logs else 0.0
+        begun = time.monotonic()
+        if "X-Request-Id" in request.headers or self._names_requests or request.method not in ("GET", "HEAD"):
+            self._name_request(request)
         response: web.StreamResponse
         try:
             response = await self._dispatch(request)
         except CortenError as error:
             response = self._failure(request, error)
         except (ConnectionError, asyncio.CancelledError):
-            raise  # the client has gone
+            # The client has gone.
+            self._recorder.gone(request, time.monotonic() - begun)
+            raise
         except Exception:
-            _LOG.exception("%s %s failed", request.method, request.path)
+            _LOG.exception("%s %s failed", request.method, shown_path(request))
             response = self._failure(
                 request,
                 RegistryError(
                     Code.UNKNOWN, "an error that should not happen: the registry's log has the details"
                 ),
             )
-        if not response.prepared:
-            headers = response.headers
-            headers["Docker-Distribution-Api-Version"] = "registry/2.0"
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers["Server"] = "corten"
-            if self._draining or USED_UP in request:
-                response.force_close()
-        if self._logs:
-            self._log(request, response, time.monotonic() - begun)
+        if not response.prepared and (self._draining or USED_UP in request):
+            response.force_close()
         return response
+
+    def _name_request(self, request: web.BaseRequest) -> None:
+        """What the client calls it, or a name of its own: the same in every log."""
+        given = request.headers.get("X-Request-Id", "")
+        request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else f"{self._name}-{next(self._numbers)}"
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         route = routing.find(request.rel_url.raw_path)
         if route is None:
             raise RegistryError(Code.NAME_UNKNOWN, f"there is nothing at {request.path[:200]}", status=404)
-        if self._services.upstreams is not None and "ns" in request.rel_url.query:
-            route = self._services.upstreams.in_namespace(route, request.rel_url.query["ns"])
+        request[ROUTE] = route
         method = request.method
+        entry = self._entries[route.resource].get(method)
+        request[SERIES] = entry.series if entry else self._layout.series(method, route.resource.value)
         if route.repository:
             require_repository(route.repository)
-        methods = _TABLE[route.resource]
-        entry = methods.get(method)
         if entry is None:
-            allowed = ", ".join(sorted(methods))
+            allowed = ", ".join(sorted(_TABLE[route.resource]))
             raise RegistryError(
                 Code.UNSUPPORTED,
                 f"{method[:20]} is not possible here, only {allowed}",
                 headers={"Allow": allowed},
             )
-        action, handler = entry
+        if self._services.upstreams is not None and "ns" in request.rel_url.query:
+            route = self._services.upstreams.in_namespace(route, request.rel_url.query["ns"])
+            request[ROUTE] = route
+        if self._limits.sign_ins and self._is_sign_in(request, route):
+            self._limits.sign_in(limited_as(request.remote or ""))
+        action, handler, _series = entry
         if action is None:
             return await handler(self._services, request, route, ANONYMOUS)
         identity = await self._services.access.authorize(request, action, route.repository)
+        if self._knows_certificates and not identity.name and (name := certificate_name(request)):
+            identity = Identity(name)
+        if identity.name:
+            request[CALLER] = identity
         if method not in ("GET", "HEAD"):
-            await self._welcome_body(request)
+            return await self._change(request, route, identity, handler)
+        if self._limits.pulls and route.resource is Resource.MANIFEST and method == "GET":
+            self._limits.pull(identity, limited_as(request.remote or ""))
         return await handler(self._services, request, route, identity)
+
+    def _is_sign_in(self, request: web.BaseRequest, route: Route) -> bool:
+        if route.resource is Resource.TOKEN:
+            return True
+        return request.headers.get("Authorization", "")[:6].lower() == "basic "
+
+    async def _change(
+        self, request: web.BaseRequest, route: Route, identity: Identity, handler: Handler
+    ) -> web.StreamResponse:
+        self._services.audit.require()
+        if self._limits.pushes and route.resource is not Resource.UPLOAD:
+            self._limits.push(identity, limited_as(request.remote or ""))
+        await self._welcome_body(request)
+        response = await handler(self._services, request, route, identity)
+        self._audit.changed(request, route, identity, response)
+        return response
 
     async def _welcome_body(self, request: web.BaseRequest) -> None:
         headers = request.headers
@@ -162,37 +231,49 @@ class Application:
     def _failure(self, request: web.BaseRequest, error: CortenError) -> web.Response:
         errors = _errors(error)
         first = errors[0]
+        if REQUEST_ID not in request:
+            self._name_request(request)
         response = web.Response(
             body=errors_body(errors),
             status=first.status,
             content_type="application/json",
             headers=first.headers,
         )
-        if first.status >= 500:
-            _LOG.warning("%s %s: %s", request.method, request.path, error.message)
-        elif first.status != 404:
-            _LOG.info("%s %s: %d %s", request.method, request.path, first.status, error.message)
+        self._tell(request, error, first)
         if request.body_exists and not request.content.is_eof():
             length = request.content_length
             if length is None or length > DRAINED:
                 response.force_close()
         return response
 
-    def _log(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        _ACCESS_LOG.info(
-            msgspec.json.encode(
-                {
-                    "time": round(time.time(), 3),
-                    "remote": request.remote,
-                    "method": request.method,
-                    "path": request.path_qs,
-                    "status": response.status,
-                    "bytes": response.content_length,
-                    "seconds": round(seconds, 6),
-                    "agent": request.headers.get("User-Agent", ""),
-                }
-            ).decode()
-        )
+    def _tell(self, request: web.BaseRequest, error: CortenError, first: RegistryError) -> None:
+        """Who has to know of a failure: the log, the audit, the numbers."""
+        status = first.status
+        if status >= 500:
+            self._counters.add(f"errors_{_kind(error)}")
+            _LOG.warning("%s %s: %s", request.method, shown_path(request), error.message)
+        elif status != 404:
+            _LOG.info("%s %s: %d %s", request.method, shown_path(request), status, ascii(error.message))
+        if status == 429:
+            self._counters.add("limited")
+        refused = status in (401, 403)
+        route: Route | None = request.get(ROUTE)
+        if route is None:
+            return
+        if refused and self._limits.sign_ins and self._is_sign_in(request, route):
+            self._limits.refused(limited_as(request.remote or ""))
+        if refused or (status >= 500 and request.method not in ("GET", "HEAD")):
+            self._audit.failed(request, route, status, error.message)
+
+
+def _kind(error: CortenError) -> str:
+    """Whose fault: one of the numbers that are counted."""
+    if isinstance(error, NoSpace):
+        return "space"
+    if not isinstance(error, Unavailable):
+        return "unexpected"
+    cause = type(error.__cause__).__module__
+    return "database" if cause.startswith(("sqlalchemy", "sqlite3", "psycopg")) else "storage"
 
 
 def _errors(error: CortenError) -> list[RegistryError]:

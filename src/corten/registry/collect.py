@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Callable
 
 import msgspec
 
@@ -43,10 +44,17 @@ class Collected(msgspec.Struct):
 class Collector:
     """One replica's; a lease in the database lets only one of them work at a time."""
 
-    def __init__(self, metadata: Metadata, blobs: BlobStore, settings: Collection) -> None:
+    def __init__(
+        self,
+        metadata: Metadata,
+        blobs: BlobStore,
+        settings: Collection,
+        done: Callable[[Collected], None] | None = None,
+    ) -> None:
         self._metadata = metadata
         self._blobs = blobs
         self._settings = settings
+        self._done = done
         self._grace = int(settings.grace_seconds * 1000)
         self._longest = int(settings.upload_hours * 3_600_000)
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -58,6 +66,8 @@ class Collector:
             try:
                 if await self._metadata.take_lease(LEASE, self._holder, self._lease_seconds()):
                     done = await self.collect()
+                    if self._done is not None:
+                        self._done(done)
                     if done.links or done.blobs or done.uploads:
                         _LOG.info(
                             "collected: %d links, %d blobs, %d bytes, %d uploads that were given up",

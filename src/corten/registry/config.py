@@ -92,6 +92,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         return self.database or f"sqlite:///{self.root_path / 'registry.db'}"
 
     @property
+    def logs_access(self) -> bool:
+        """Whether there is an access log."""
+        return self.access_log or bool(self.access_log_file)
+
+    @property
     def uses_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite:")
 

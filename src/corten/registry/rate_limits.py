@@ -84,6 +84,10 @@ class RateLimits:
     def pushes(self) -> bool:
         return self._pushes is not None
 
+    @property
+    def sign_ins(self) -> bool:
+        return self._sign_ins is not None
+
     def pull(self, identity: Identity, address: str) -> None:
         """A manifest is read. TOOMANYREQUESTS."""
         if self._pulls is not None:
@@ -125,6 +129,11 @@ class Addresses:
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
+
+    @property
+    def has_proxies(self) -> bool:
+        """Whether any proxy is trusted."""
+        return bool(self._trusted)
 
     def of(self, request: web.BaseRequest) -> str:
         """The client's address. X-Forwarded-For counts only from trusted proxies, and only up to the first

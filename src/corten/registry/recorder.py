@@ -15,10 +15,11 @@ from aiohttp.abc import AbstractAccessLogger
 from corten.registry.access import CALLER, Identity
 from corten.registry.counters import Counters, Series
 from corten.registry.lines import Lines
+from corten.registry.routing import Route
 
 SERIES = "corten.registry.series"
 """The key in a request under which the application leaves where it is to be counted."""
-REPOSITORY = "corten.registry.repository"
+ROUTE = "corten.registry.route"
 REQUEST_ID = "corten.registry.request"
 RECEIVED = "corten.registry.received"
 """How many bytes of the body came past the HTTP parser."""
@@ -68,6 +69,7 @@ class Recorder(AbstractAccessLogger):
 
 def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, received: int) -> bytes:
     identity: Identity | None = request.get(CALLER)
+    route: Route | None = request.get(ROUTE)
     return (
         msgspec.json.encode(
             {
@@ -76,12 +78,12 @@ def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, rece
                 "identity": identity.name if identity is not None else "",
                 "method": request.method[:20],
                 "path": shown_path(request),
-                "repository": request.get(REPOSITORY, ""),
+                "repository": _ascii(route.repository[:255]) if route is not None else "",
                 "status": status,
                 "bytes": sent,
                 "received": received,
                 "seconds": round(seconds, 6),
-                "agent": request.headers.get("User-Agent", "")[:200],
+                "agent": _ascii(request.headers.get("User-Agent", "")[:200]),
                 "request": request.get(REQUEST_ID, ""),
             }
         )
@@ -92,7 +94,7 @@ def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, rece
 def shown_path(request: web.BaseRequest) -> str:
     """The target, without the values of parameters that might be secrets."""
     url = request.rel_url
-    path = url.raw_path[:LONGEST]
+    path = _ascii(url.raw_path[:LONGEST])
     if not url.raw_query_string:
         return path
     pairs = parse_qsl(url.raw_query_string[:LONGEST], keep_blank_values=True)
@@ -101,3 +103,8 @@ def shown_path(request: web.BaseRequest) -> str:
         for name, value in pairs
     )
     return f"{path}?{shown}"
+
+
+def _ascii(text: str) -> str:
+    """Without characters that are no text, or that look like others."""
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()

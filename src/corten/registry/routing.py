@@ -21,6 +21,7 @@ class Resource(enum.Enum):
     REFERRERS = "referrers"
     HEALTH = "health"
     TOKEN = "token"
+    METRICS = "metrics"
 
 
 class Route(NamedTuple):
@@ -41,6 +42,8 @@ def find(path: str) -> Route | None:
     if not path.startswith("/v2/"):
         if path == "/v2":
             return Route(Resource.BASE)
+        if path == "/metrics":
+            return Route(Resource.METRICS)
         if path == "/token":
             return Route(Resource.TOKEN)
         return Route(Resource.HEALTH, "", _HEALTH[path]) if path in _HEALTH else None

@@ -35,6 +35,11 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab
         return bool(self.certificate)
 
     @property
+    def requires_certificates(self) -> bool:
+        """Whether nobody is let in without a client certificate."""
+        return self.on and bool(self.client_ca) and self.client_certificate == "required"
+
+    @property
     def files(self) -> tuple[str, ...]:
         return tuple(path for path in (self.certificate, self.key, self.client_ca) if path)
 

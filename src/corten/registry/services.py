@@ -15,6 +15,8 @@ from corten.registry.blobs.store import BlobStore
 from corten.registry.config import Config
 from corten.registry.location import location
 from corten.registry.metadata.store import Metadata
+from corten.registry.metrics import Metrics
+from corten.registry.readiness import Readiness
 from corten.registry.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ class Services:
     uploads: Uploads
     access: Access
     audit: Audit
+    readiness: Readiness
     tokens: TokenService | None = None
     upstreams: PullThrough | None = None
+    metrics: Metrics | None = None
 
     def location(self, request: web.BaseRequest, path: str) -> str:
         """`path` as a client has to ask for it, through whichever proxies."""

@@ -27,6 +27,7 @@ from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.records import Blob, Doomed, Upload
 from corten.registry.metadata.store import Metadata
 from corten.registry.receiving import Receiver, new_hash
+from corten.registry.recorder import RECEIVED
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -110,6 +111,7 @@ class Uploads:
                 await self.cancel(upload)
             raise
         finally:
+            request[RECEIVED] = receiver.received
             appender.close()
 
     async def _commit(self, upload: Upload, appender: Appender, length: int, digest: _Hash | None) -> Upload:

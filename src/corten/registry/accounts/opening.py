@@ -22,5 +22,8 @@ def open_accounts(config: Config, database: Database) -> tuple[AccountAccess, To
 
 
 def may_be_open(config: Config) -> bool:
-    """Whether a registry without accounts lets everybody in: on loopback, or where the operator says so."""
-    return config.allow_anonymous or all(is_loopback(parse_address(text)[0]) for text in config.listen)
+    """Whether a registry without accounts lets everybody in: on loopback, where the operator says so, or who
+    has a certificate of the authority that the operator has named."""
+    if config.allow_anonymous or config.tls.requires_certificates:
+        return True
+    return all(is_loopback(parse_address(text)[0]) for text in config.listen)

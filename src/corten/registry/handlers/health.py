@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from aiohttp import web
 
-from corten.errors import CortenError
 from corten.registry.access import Identity
 from corten.registry.routing import Route
 from corten.registry.services import Services
@@ -16,11 +13,9 @@ from corten.registry.services import Services
 async def get(services: Services, request: web.BaseRequest, route: Route, identity: Identity) -> web.Response:
     found = {"status": "ok"}
     if route.reference == "ready":
-        try:
-            await services.metadata.has_repository("readiness")
-            await asyncio.to_thread(services.blobs.check_writable)
-        except CortenError as error:
-            found = {"status": "not ready", "reason": error.message}
+        reason = await services.readiness.reason()
+        if reason:
+            found = {"status": "not ready", "reason": reason}
     return web.Response(
         body=msgspec.json.encode(found),
         status=200 if found["status"] == "ok" else 503,

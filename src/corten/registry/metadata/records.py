@@ -126,3 +126,14 @@ class Evicted(msgspec.Struct, frozen=True):
     digest: str
     used: int
     size: int
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """How much there is."""
+
+    repositories: int
+    tags: int
+    manifests: int
+    blobs: int
+    bytes: int
+    uploads: int

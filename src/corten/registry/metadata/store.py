@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from corten.registry.metadata import collecting, linking, listing, pushing, upstreams
+from corten.registry.metadata import collecting, linking, listing, measuring, pushing, upstreams
 from corten.registry.metadata.database import POOL, Database
 from corten.registry.metadata.records import (
     Blob,
@@ -25,6 +25,7 @@ from corten.registry.metadata.records import (
     Pause,
     Reason,
     Referrer,
+    Stored,
     StoredBlob,
     Upload,
 )
@@ -121,6 +122,10 @@ class Metadata(Protocol):
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 
     async def counts(self) -> dict[str, int]: ...
+
+    async def stored(self) -> Stored: ...
+
+    async def repository_sizes(self) -> list[tuple[str, int]]: ...
 
     async def cached_tag(self, repository: str, tag: str) -> CachedTag | None: ...
 
@@ -290,6 +295,12 @@ class SqlMetadata:
 
     async def counts(self) -> dict[str, int]:
         return await self._read(pushing.counts)
+
+    async def stored(self) -> Stored:
+        return await self._read(measuring.stored)
+
+    async def repository_sizes(self) -> list[tuple[str, int]]:
+        return await self._read(measuring.repository_sizes)
 
     async def cached_tag(self, repository: str, tag: str) -> CachedTag | None:
         if self._reader is not None:

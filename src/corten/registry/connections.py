@@ -1,0 +1,134 @@
+"""Connections: what HTTP itself is held to, before there is a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from corten.registry.config import Limits
+from corten.registry.counters import Counters
+from corten.registry.errors import Code, RegistryError
+from corten.registry.rate_limits import Addresses
+from corten.registry.recorder import REQUEST_ID, Recorder
+
+_LOG = logging.getLogger("corten.registry")
+READ_AHEAD = 1 << 20
+LINE_BYTES = 16 << 10
+"""The request's line, and each header: 100 tags in one push, and the longest tokens."""
+HEADERS = 100
+
+
+class Request(web.BaseRequest):
+    """A request whose answers all have the headers that a registry's have."""
+
+    async def _prepare_hook(self, resp: web.StreamResponse) -> None:
+        headers = resp.headers
+        headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Server"] = "corten"
+        if REQUEST_ID in self._state:
+            headers["X-Request-Id"] = self._state[REQUEST_ID]
+
+
+class Connection(web.RequestHandler):
+    """One client's. It has to ask for something soon, and to take what it gets."""
+
+    __slots__ = ("_counters", "_idle_seconds", "_timer", "head_seconds")
+
+    def __init__(self, server: Server, limits: Limits, counters: Counters, **settings: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **settings)
+        self._counters = counters
+        self._idle_seconds = limits.idle_seconds
+        self.head_seconds = limits.head_seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._counters.add("connections", 1)
+        self._timer = asyncio.get_running_loop().call_later(self.head_seconds, self.force_close)
+        _limit_stall(transport.get_extra_info("socket"), self._idle_seconds)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._counters.add("connections", -1)
+        self.has_asked()
+
+    def has_asked(self) -> None:
+        """The head of a request is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, in the shape that clients of a registry know."""
+        if status != 400:
+            return super().handle_error(request, status, exc, message)
+        reason = (message or "it cannot be read").partition("\n")[0].rstrip(":")
+        _LOG.info("%s sent what is no HTTP request: %s", request.remote, ascii(reason[:200]))
+        error = RegistryError(Code.UNSUPPORTED, f"this is no HTTP request: {reason[:200]}", status=400)
+        response = web.Response(body=error.body(), status=400, content_type="application/json")
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """aiohttp's, with `Connection`s, and requests that know their client's address."""
+
+    def __init__(
+        self,
+        handler: Any,
+        limits: Limits,
+        recorder: Recorder,
+        counters: Counters,
+        addresses: Addresses,
+    ) -> None:
+        super().__init__(handler, request_factory=self._request)
+        self._limits = limits
+        self._recorder = recorder
+        self._counters = counters
+        self._addresses = addresses
+        self._running = asyncio.get_running_loop()
+
+    def __call__(self) -> Connection:
+        return Connection(
+            self,
+            self._limits,
+            self._counters,
+            keepalive_timeout=self._limits.keepalive_seconds,
+            read_bufsize=READ_AHEAD,
+            auto_decompress=False,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=HEADERS,
+            access_log=_LOG,
+            access_log_class=self._the_recorder,
+        )
+
+    def _the_recorder(self, *_logger_and_format: object) -> Recorder:
+        return self._recorder
+
+    def _request(
+        self, message: Any, payload: Any, protocol: Any, writer: AbstractStreamWriter, task: Any
+    ) -> web.BaseRequest:
+        protocol.has_asked()
+        request = Request(message, payload, protocol, writer, task, self._running)
+        if self._addresses.has_proxies and (address := self._addresses.of(request)) != request.remote:
+            return Request(message, payload, protocol, writer, task, self._running, remote=address)
+        return request
+
+
+def _limit_stall(connection: socket.socket | None, seconds: float) -> None:
+    """A client that takes nothing more for so long loses its connection (RFC 5482)."""
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

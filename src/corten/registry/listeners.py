@@ -1,0 +1,54 @@
+"""What accepts connections, in plain or in TLS, and changes the certificate without losing one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+BACKLOG = 1024
+
+
+class Listeners:
+    """A worker's, on sockets that other workers listen on as well."""
+
+    def __init__(
+        self,
+        protocol: Callable[[], asyncio.Protocol],
+        sockets: Sequence[socket.socket],
+        handshake_seconds: float,
+    ) -> None:
+        self._protocol = protocol
+        self._sockets = sockets
+        self._handshake_seconds = handshake_seconds
+        self._servers: list[asyncio.Server] = []
+
+    async def open(self, context: ssl.SSLContext | None) -> None:
+        """Accepts, from now on with this context. Connections that are there, and handshakes under way, keep
+        what they began with."""
+        before = self._servers
+        self._servers = [await self._serve(listener, context) for listener in self._sockets]
+        for server in before:
+            server.close()
+
+    async def _serve(self, listener: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+        # A descriptor of its own: closing it leaves the queue of connections to the others.
+        own = listener.dup()
+        # A backlog of 1 makes the loop accept one connection at a time: with several processes on one socket,
+        # the one that has nothing to do takes the next. The kernel's own backlog is another matter.
+        server = await asyncio.get_running_loop().create_server(
+            self._protocol,
+            sock=own,
+            ssl=context,
+            backlog=1,
+            ssl_handshake_timeout=self._handshake_seconds if context is not None else None,
+        )
+        own.listen(BACKLOG)
+        return server
+
+    def close(self) -> None:
+        """Accepts no more; what was accepted goes on."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
