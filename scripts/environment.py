@@ -2,7 +2,7 @@
 
 No pip, no ensurepip, no compiler and no root are needed: an empty virtual environment, then pip from its
 wheel (whose digest is written here, so that not even the host's certificates have to be right), then Corten
-with its dependencies. PIP_* variables count as always.
+with its dependencies and those of its registry. PIP_* variables count as always.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _make(*, dev: bool, say: bool) -> None:
         pip = [str(PYTHON), "-m", "pip"]
         if not _runs(PYTHON, "-m", "pip", "install", "--help", needs="--group"):
             pip = [str(PYTHON), str(_pip_wheel(Path(scratch)) / "pip")]
-        arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--editable", "."]
+        arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--editable", ".[registry]"]
         if dev:
             arguments += ["--group", "dev"]
         _call([*pip, *arguments], "install Corten's dependencies: is there a way to a Python package index?")
