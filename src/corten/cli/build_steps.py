@@ -102,6 +102,8 @@ class Steps:
             step = Step(len(self.all) + 1, vertex, event["name"], event["at"])
             self._by_vertex[vertex] = step
             self.all.append(step)
+        elif step.ended:  # an imported cache does not have what it said: the step begins once more
+            step.ended, step.cached, step.error, step.misses = 0, False, "", []
         return step
 
 

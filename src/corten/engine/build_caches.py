@@ -22,6 +22,7 @@ from corten.build.context.model import ContentCache
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.protocols import RegistryAccess
 from corten.build.plan.model import BuildPlan
+from corten.build.solve.failure import LayersLost
 from corten.build.solve.result import Results
 from corten.content import Lease
 from corten.engine.build_events import BuildEvents, OwnStep
@@ -42,6 +43,7 @@ class BuildCaches:
         self._store = store
         self._events = events
         self._imported = ImportedCache()
+        self._lost: set[str] = set()
 
     async def load(
         self, plan: BuildPlan, images: BuildImages, registry: RegistryAccess, lease: Lease
@@ -79,6 +81,17 @@ class BuildCaches:
         ):
             caches = self._exporter(exporter, registry, lease, step, digests)
             return await caches.export(places, self._collection(plan, results, exporter), step)
+
+    def lose(self, lost: LayersLost) -> None:
+        """What an imported cache has named is not there: its steps will run."""
+        unknown = [layer for layer in lost.layers if layer not in self._lost]
+        if not unknown:
+            raise lost
+        self._lost.update(unknown)
+        self._imported.lose(unknown)
+        self._machinery.solver.records.forget_with(unknown)
+        with self._events.step("looking for layers of the imported cache") as step:
+            step.note(f"the build cache has lost a layer, which is built again: {lost.message}")
 
     def keep(self) -> None:
         """When everything is exported: what was imported, used, and has come here is known from now on."""

@@ -26,6 +26,7 @@ from corten.build.progress import (
     VertexStarted,
     VertexStatus,
 )
+from corten.build.solve.failure import LayersLost
 from corten.errors import CortenError
 
 BuildLine = (
@@ -111,6 +112,9 @@ class BuildEvents:
         try:
             yield OwnStep(vertex, self.report)
             error = ""
+        except LayersLost:
+            error = ""  # it is begun once more
+            raise
         except CortenError as failure:
             error = failure.message
             raise

@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from corten.build.export.lost_layers import explain_failure
 from corten.build.solve.protocols import Status
 from corten.build.solve.result import BuiltLayer
 from corten.content import Lease
-from corten.errors import ArchiveError, IntegrityError, NotFound, Unavailable
+from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound, Unavailable
 from corten.image.layer_pipeline import Share
 from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
@@ -34,7 +35,8 @@ class LayerFetcher:
         self._origins = origins
 
     async def fetch(self, layers: Sequence[BuiltLayer], status: Status) -> None:
-        """Makes a chain (from the bottom) mountable, and brings the blobs of what was not so."""
+        """Makes a chain (from the bottom) mountable, and brings the blobs of what was not so. LayersLost for
+        those of an imported cache; NotFound, Unavailable and the like for an image's."""
         with self._store.registrar.pin_chain([layer.id for layer in layers]):
             missing = [layer for layer in layers if not self._store.snapshotter.contains(layer.id)]
             if not missing:
@@ -48,6 +50,8 @@ class LayerFetcher:
                         shares[blob.digest] = await self._join(layer, blob, status)
                 await self._unpack(layers, shares, status)
                 await _finished(shares)
+            except CortenError as error:
+                raise explain_failure(error, missing, shares) from error
             finally:
                 for share in shares.values():
                     await self._store.transfers.leave(share)

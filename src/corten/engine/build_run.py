@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 from corten.api.build import (
     BuildAnswer,
@@ -28,7 +28,7 @@ from corten.build.export.output import (
 )
 from corten.build.plan.model import BuildPlan, ResolvedImage
 from corten.build.plan.planner import plan_build
-from corten.build.solve.failure import BuildFailed
+from corten.build.solve.failure import BuildFailed, LayersLost
 from corten.build.solve.inputs import BuildInputs
 from corten.build.solve.result import Results
 from corten.engine.build_answers import answer
@@ -173,12 +173,19 @@ class Build:
                 await asyncio.to_thread(planned_steps, definition.data, plan, with_text=self._classic)
             )
             imported = await caches.load(plan, images, registries, lease)
-            results = stack.enter_context(await self._solve(plan, sources, images, imported))
-            stack.callback(caches.keep)
             machinery = self._machinery
             exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
-            inline = await caches.inline(plan, results, exporter, registries, lease)
-            result = await self._export(plan, results, outputs, exporter, inline)
+            while True:
+                try:
+                    with ExitStack() as attempt:
+                        results = attempt.enter_context(await self._solve(plan, sources, images, imported))
+                        attempt.callback(caches.keep)
+                        inline = await caches.inline(plan, results, exporter, registries, lease)
+                        result = await self._export(plan, results, outputs, exporter, inline)
+                        stack.enter_context(attempt.pop_all())
+                    break
+                except LayersLost as lost:
+                    caches.lose(lost)
             await self._hand_over(await caches.export(plan, results, exporter, registries, lease))
             return result
 

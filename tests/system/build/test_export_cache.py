@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,40 @@ def test_through_a_directory(corten: Corten, other: Corten, context: Path, tmp_p
     assert "there is no build cache" in text
     failed = corten("build", "--cache-to", "type=gha", str(context), check=None)
     assert failed.returncode != 0 and "type=gha is not built" in failed.stderr
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["exported", "built upon"])
+def test_a_lost_layer_is_made_again(
+    corten: Corten, other: Corten, context: Path, tmp_path: Path, changed: bool
+) -> None:
+    dockerfile = "FROM busybox\nCOPY source /source\nRUN tr a-z A-Z < /source > /result\nRUN date > /when\n"
+    (context / "Dockerfile").write_text(dockerfile)
+    place = tmp_path / "cache"
+    corten("build", "--cache-to", f"type=local,dest={place},mode=max", str(context))
+    manifest = json.loads(_blob(place, json.loads((place / "index.json").read_text())["manifests"][0]))
+    layers = [layer for layer in manifest["layers"] if "layer" in layer["mediaType"]]
+    assert len(layers) == 3
+    (lost,) = [layer for layer in layers if b"HELLO" in gzip.decompress(_blob(place, layer))]
+    (place / "blobs/sha256" / lost["digest"].partition(":")[2]).unlink()
+    if changed:
+        (context / "Dockerfile").write_text(f"{dockerfile}RUN cat /result > /again\n")
+    text = other(
+        *("build", "--progress=plain", "-t", "app", "--cache-from", f"type=local,src={place}", str(context))
+    ).stderr
+    assert "has lost" in text and "ERROR" not in text and "CANCELED" not in text
+    ended = {}
+    for line in text.splitlines():
+        number, _, rest = line.partition(" ")
+        if rest.startswith(("CACHED", "DONE")):
+            ended[number] = rest.partition(" ")[0]
+    names = dict(
+        reversed(line.split(" ", 1)) for line in text.splitlines() if "/4] " in line or "/5] " in line
+    )
+    last = [ended[number] for name, number in names.items() if "COPY" in name or "tr a-z" in name]
+    assert last == ["CACHED", "DONE"]
+    shown = other("run", "--rm", "--network", "none", "app", "cat", "/result").stdout
+    assert shown == "HELLO\n"
+
+
+def _blob(place: Path, descriptor: dict[str, str]) -> bytes:
+    return (place / "blobs/sha256" / descriptor["digest"].partition(":")[2]).read_bytes()

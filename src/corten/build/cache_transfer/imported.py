@@ -38,6 +38,13 @@ class ImportedCache:
         for key, digest in contents.items():
             self.contents.setdefault(key, digest)
 
+    def lose(self, layers: Iterable[str]) -> None:
+        """These layers cannot be fetched: of records with any of them only the key is left."""
+        lost = set(layers)
+        for key, record in self.records.items():
+            if record.result is not None and any(layer.id in lost for layer in record.result.layers):
+                self.records[key] = ImportedRecord(record.partial, None)
+
     def keep(self, records: Records, is_here: Callable[[BuiltLayer], bool]) -> None:
         """When the build is over, and its layers are pinned still: writes down what it has used. A layer that
         was never fetched may be gone tomorrow, so of a record with such a one only the key is kept."""

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from corten.build.export.concurrency import all_of
 from corten.build.export.layer_tars import LayerTars
+from corten.build.export.lost_layers import explain_failure
 from corten.build.export.media_type import compression_of, layer_of
 from corten.build.export.protocols import Images, RegistryAccess, Status
+from corten.build.solve.failure import LayersLost
 from corten.build.solve.result import BuiltLayer
 from corten.content import Lease
-from corten.errors import NotFound
+from corten.errors import CortenError, NotFound
 from corten.image.compression import Compression
 from corten.image.layer_pipeline import Share
 from corten.image.store import ImageStore
@@ -72,7 +74,8 @@ class LayerBlobs:
         return layer_of(made, oci=oci)
 
     async def bring(self, chain: Sequence[BuiltLayer], status: Status) -> None:
-        """Sees to it that the blobs of a described chain are in the store. NotFound, Unavailable."""
+        """Sees to it that the blobs of a described chain are in the store. LayersLost for those of an
+        imported cache; NotFound, Unavailable."""
         elsewhere: list[BuiltLayer] = []
         shares: dict[str, Share] = {}
         try:
@@ -88,13 +91,21 @@ class LayerBlobs:
             for part in fetchable(chain) if elsewhere else ():
                 await self._images.fetch(part, status)
             await all_of(share.finished() for share in shares.values())
+        except LayersLost:
+            raise
+        except CortenError as error:
+            fetched = [layer for layer in chain if blob_of(layer).digest in shares]
+            raise explain_failure(error, fetched, shares) from error
         finally:
             for share in shares.values():
                 await self._store.transfers.leave(share)
         for layer in elsewhere:
             digest = blob_of(layer).digest
-            if not self._store.content.contains(digest):
-                raise NotFound(f"the blob {digest} of a base image is gone: pull or load that image again")
+            if self._store.content.contains(digest):
+                continue
+            if layer.made_by:
+                raise LayersLost(f"the blob {digest} of a build cache is gone", [layer.id])
+            raise NotFound(f"the blob {digest} of a base image is gone: pull or load that image again")
 
     async def _join(self, layer: BuiltLayer, blob: Descriptor, status: Status) -> Share:
         reference = Reference.parse(layer.origin)

@@ -61,7 +61,7 @@ class Images(Protocol):
 
     async def fetch(self, layers: Sequence[BuiltLayer], status: Status) -> None:
         """Makes `layers` (a chain from the bottom, none made here) mountable, and brings the blobs of what
-        was not so."""
+        was not so. LayersLost for those of an imported cache."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from corten.build.graph import Vertex
 from corten.errors import CortenError
 
@@ -14,6 +16,15 @@ class ProcessFailed(CortenError):
         super().__init__(message)
         self.exit_code = exit_code
         self.oom_killed = oom_killed
+
+
+class LayersLost(CortenError):
+    """Layers that an imported cache has named cannot be had there (any more). `layers` are their ids: what
+    needs them has to run."""
+
+    def __init__(self, message: str, layers: Sequence[str]) -> None:
+        super().__init__(message)
+        self.layers = tuple(layers)
 
 
 class BuildFailed(CortenError):

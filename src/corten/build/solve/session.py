@@ -33,7 +33,7 @@ from corten.build.graph import (
 )
 from corten.build.solve import keys
 from corten.build.solve.explanation import Explanation
-from corten.build.solve.failure import BuildFailed, ProcessFailed
+from corten.build.solve.failure import BuildFailed, LayersLost, ProcessFailed
 from corten.build.solve.inputs import BuildInputs
 from corten.build.solve.materials import Materials, mounted_part
 from corten.build.solve.operations import FailedStep, Operations, Outcome, VertexKeys
@@ -86,7 +86,7 @@ class Session:
         self.failed: FailedStep | None = None
 
     async def run(self, targets: Sequence[Vertex]) -> Results:
-        """The results of all targets; BuildFailed."""
+        """The results of all targets; BuildFailed, LayersLost."""
         try:
             async with self._group:
                 for target in targets:
@@ -97,11 +97,13 @@ class Session:
                 if vertex in self._results and isinstance(vertex.operation, ImageSource | LayoutSource):
                     self._reporter.cached(vertex)
         except BaseException as error:
-            self._reporter.give_up("canceled")
+            cause = _first(error) if isinstance(error, BaseExceptionGroup) else error
+            if not isinstance(cause, LayersLost):  # else they begin once more
+                self._reporter.give_up("canceled")
             if self.failed is None:
                 self._release()
-            if isinstance(error, BaseExceptionGroup):
-                raise _first(error) from None
+            if cause is not error:
+                raise cause from None
             raise
         finally:
             self._materials.close()
@@ -135,7 +137,7 @@ class Session:
         """What goes wrong in here is the vertex's failure."""
         try:
             yield
-        except BuildFailed:
+        except (BuildFailed, LayersLost):
             raise
         except CortenError as error:
             self._failed(vertex, error)

@@ -54,8 +54,9 @@ class Solver:
         """The file systems of `targets`, found or made; the caller closes what it gets. `report` is told what
         happens.
 
-        BuildFailed, after everything else of this build has been ended. A cancelled call ends what no other
-        build waits for, and returns when that is gone.
+        BuildFailed, after everything else of this build has been ended; LayersLost likewise: without them it
+        can be tried again. A cancelled call ends what no other build waits for, and returns when that is
+        gone.
         """
         ids = {}
         for target in targets:
