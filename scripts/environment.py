@@ -88,7 +88,8 @@ def _make(*, dev: bool, say: bool) -> None:
         pip = [str(PYTHON), "-m", "pip"]
         if not _runs(PYTHON, "-m", "pip", "install", "--help", needs="--group"):
             pip = [str(PYTHON), str(_pip_wheel(Path(scratch)) / "pip")]
-        arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--editable", ".[registry]"]
+        arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        arguments += ["--editable", ".[registry]"]
         if dev:
             arguments += ["--group", "dev"]
         _call([*pip, *arguments], "install Corten's dependencies: is there a way to a Python package index?")
