@@ -58,10 +58,12 @@ def build_request(call: Call) -> BuildRequest:
         no_cache=call.flag("nocache"),
         pull=call.flag("pull"),
         cache_from=[
-            Attributes("registry", {"ref": name})
+            Attributes("image", {"ref": name})
             for name in _json(call, "cachefrom", list[str] | None, None) or ()
             if name
         ],
+        # The images of the classic builder can all be given as --cache-from.
+        cache_to=[Attributes("inline", {"ignore-error": "true"})],
         outputs=_outputs(call),
         security=_json(call, "securityopt", list[str] | None, None) or [],
         isolation=call.text("isolation"),

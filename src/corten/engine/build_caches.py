@@ -12,6 +12,7 @@ from corten.build.cache_transfer.importer import CacheImporter
 from corten.build.cache_transfer.options import (
     CacheExport,
     CacheImport,
+    ImageCache,
     InlineCache,
     LocalCache,
     RegistryCache,
@@ -19,6 +20,7 @@ from corten.build.cache_transfer.options import (
     parse_imports,
 )
 from corten.build.context.model import ContentCache
+from corten.build.export.compression import parse_bool
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.protocols import RegistryAccess
 from corten.build.plan.model import BuildPlan
@@ -30,6 +32,9 @@ from corten.engine.build_images import BuildImages
 from corten.engine.build_machinery import Machinery
 from corten.image.store import ImageStore
 
+_INLINE = "BUILDKIT_INLINE_CACHE"
+"""A build argument that means --cache-to type=inline, as for BuildKit."""
+
 
 class BuildCaches:
     """InvalidArgument, Unsupported for what the flags say."""
@@ -39,6 +44,10 @@ class BuildCaches:
     ) -> None:
         self._imports = parse_imports(request.cache_from)
         self._exports = parse_exports(request.cache_to)
+        if parse_bool(request.build_args, _INLINE, False) and not any(
+            isinstance(item.place, InlineCache) for item in self._exports
+        ):
+            self._exports += (CacheExport(place=InlineCache()),)
         self._machinery = machinery
         self._store = store
         self._events = events
@@ -124,7 +133,7 @@ def _to(item: CacheExport) -> str:
     return f"{kind} {_place(item.place)}"
 
 
-def _place(place: RegistryCache | LocalCache | InlineCache) -> str:
-    if isinstance(place, RegistryCache):
+def _place(place: RegistryCache | ImageCache | LocalCache | InlineCache) -> str:
+    if isinstance(place, RegistryCache | ImageCache):
         return place.reference.familiar
     return place.directory if isinstance(place, LocalCache) else "the image"

@@ -70,6 +70,19 @@ def test_a_build_and_its_lines(docker: Docker, context: Path) -> None:
     assert again[-2] == first[-2]
 
 
+def test_an_image_is_a_cache(docker: Docker, context: Path) -> None:
+    tag = docker.name()
+    (context / "Dockerfile").write_text(DOCKERFILE.replace("nobody", tag))
+    first = build(docker, "-t", tag, str(context)).lines
+    docker("builder", "prune", "--all", "--force")
+    again = build(docker, "--cache-from", tag, "--cache-from", f"{tag}-not-there", str(context)).lines
+    assert "hello" not in again and again.count(" ---> Using cache") >= 4
+    assert again[-1] == first[-2]
+    # It is a cache for those alone who name it.
+    docker("builder", "prune", "--all", "--force")
+    assert "hello" in build(docker, str(context)).lines
+
+
 def test_quiet_and_the_image_id(docker: Docker, context: Path, tmp_path: Path) -> None:
     iidfile = tmp_path / "iid"
     done = build(docker, "-q", "--iidfile", str(iidfile), str(context))

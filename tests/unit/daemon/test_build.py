@@ -90,10 +90,11 @@ def test_every_parameter_reaches_the_engine(served: Served) -> None:
     assert answer.status == 200
     request = served.engine.builds.request
     assert request is not None
-    assert served.engine.builds.upload == b"a tar" and request.context == ContextUpload()
+    assert served.engine.builds.upload == b"a tar" and request.context == ContextUpload(is_directory=True)
     assert (request.id, request.tags, request.dockerfile) == ("me", ["a:1", "b"], "d/Dockerfile")
     assert request.build_args == {"A": "1"} and request.labels == {"l": "x"}
-    assert request.cache_from[0].attributes["ref"] == "c:1"
+    assert (request.cache_from[0].type, request.cache_from[0].attributes["ref"]) == ("image", "c:1")
+    assert request.cache_to[0].type == "inline"
     assert [(host.name, host.address) for host in request.hosts] == [("db", "10.0.0.1")]
     assert request.no_cache and request.pull
     limits = request.limits

@@ -7,6 +7,7 @@ digest, and what is in it by its diff ID, when it is fetched.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,14 +21,14 @@ from corten.build.cache_transfer.document import (
 from corten.build.cache_transfer.imported import ImportedCache, ImportedRecord
 from corten.build.cache_transfer.inline import document_of
 from corten.build.cache_transfer.mount_import import ImportedMount, MountImport
-from corten.build.cache_transfer.options import CacheImport, LocalCache, RegistryCache
-from corten.build.cache_transfer.sources import CacheSource, LayoutSource, RegistrySource
+from corten.build.cache_transfer.options import CacheImport, ImageCache, LocalCache, RegistryCache
+from corten.build.cache_transfer.sources import CacheSource, LayoutSource, RegistrySource, StoreSource
 from corten.build.export.protocols import RegistryAccess
 from corten.build.graph import ImageSource, Vertex
 from corten.build.graph import LayoutSource as ImageLayout
 from corten.build.solve.result import BuiltLayer, Result
 from corten.content import Lease
-from corten.errors import CortenError, IntegrityError
+from corten.errors import CortenError, IntegrityError, NotFound
 from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import chain_ids
@@ -147,9 +148,12 @@ class CacheImporter:
                 f"{source.name} brings no build cache along: it was not built with --cache-to type=inline"
             )
 
-    async def _source(self, place: RegistryCache | LocalCache) -> CacheSource:
+    async def _source(self, place: RegistryCache | ImageCache | LocalCache) -> CacheSource:
         if isinstance(place, LocalCache):
             return LayoutSource(Path(place.directory), place.tag, place.digest)
+        if isinstance(place, ImageCache):
+            with contextlib.suppress(NotFound):
+                return StoreSource(self._store, place.reference)
         client = await self._registry(place.reference, insecure=place.insecure)
         return RegistrySource(client, place.reference)
 
@@ -167,5 +171,5 @@ async def _bases(
     return {layer.id: layer for source in sources for layer in await layers(source)}
 
 
-def _name(place: RegistryCache | LocalCache) -> str:
+def _name(place: RegistryCache | ImageCache | LocalCache) -> str:
     return place.directory if isinstance(place, LocalCache) else place.reference.familiar

@@ -24,6 +24,7 @@ _TO = {
 }
 _FROM = {
     "registry": frozenset({"ref", "registry.insecure", "mounts"}),
+    "image": frozenset({"ref", "registry.insecure", "mounts"}),
     "local": frozenset({"src", "tag", "digest", "mounts"}),
 }
 _OTHERS = ("gha", "s3", "azblob")
@@ -32,6 +33,13 @@ _DEFAULT_TAG = "latest"
 
 class RegistryCache(msgspec.Struct, frozen=True):
     """A cache in a registry: an artifact, or an image that brings its cache along."""
+
+    reference: Reference
+    insecure: bool = False
+
+
+class ImageCache(msgspec.Struct, frozen=True):
+    """An image that brings its cache along: of the store, or where it has none of the name, of a registry."""
 
     reference: Reference
     insecure: bool = False
@@ -53,7 +61,7 @@ class InlineCache(msgspec.Struct, frozen=True):
 class CacheImport(msgspec.Struct, frozen=True):
     """One `--cache-from`. `mounts`: cache mounts, where it has any, are taken as well."""
 
-    place: RegistryCache | LocalCache
+    place: RegistryCache | ImageCache | LocalCache
     mounts: bool = True
 
 
@@ -81,8 +89,11 @@ def parse_exports(targets: Sequence[Attributes]) -> tuple[CacheExport, ...]:
 def _import(source: Attributes) -> CacheImport:
     attributes = _checked("cache-from", source, _FROM)
     mounts = parse_bool(attributes, "mounts", True)
-    if source.type == "registry":
-        return CacheImport(_registry("cache-from", attributes), mounts)
+    if source.type in ("registry", "image"):
+        place = _registry("cache-from", attributes, source.type)
+        if source.type == "image":
+            return CacheImport(ImageCache(place.reference, place.insecure), mounts)
+        return CacheImport(place, mounts)
     directory = _directory("cache-from", "src", attributes)
     digest = attributes.get("digest", "")
     if digest and not is_digest(digest):
@@ -133,10 +144,10 @@ def _checked(flag: str, given: Attributes, known: Mapping[str, frozenset[str]]) 
     return given.attributes
 
 
-def _registry(flag: str, attributes: Mapping[str, str]) -> RegistryCache:
+def _registry(flag: str, attributes: Mapping[str, str], kind: str = "registry") -> RegistryCache:
     text = attributes.get("ref", "")
     if not text:
-        raise InvalidArgument(f"--{flag} type=registry needs a reference: ref=REGISTRY/NAME:TAG")
+        raise InvalidArgument(f"--{flag} type={kind} needs a reference: ref=REGISTRY/NAME:TAG")
     reference = Reference.parse(text)
     if flag == "cache-to" and reference.digest is not None:
         raise InvalidArgument(f"--{flag}: cannot export to a digest: {text}")

@@ -1,4 +1,5 @@
-"""Where caches are imported from: registries, and image layouts in directories of the client."""
+"""Where caches are imported from: registries, images of the store, and image layouts in directories of the
+client."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from corten.build.export.layout_index import read_index, read_small
 from corten.errors import IntegrityError, InvalidArgument, NotFound
 from corten.image.copy.layout import blob_name
 from corten.image.registry.client import RegistryClient
+from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import algorithm_of, hex_of, is_digest
 from corten.oci.manifest import (
@@ -29,6 +31,7 @@ from corten.oci.reference import Reference
 
 _PIECE = 1 << 20
 _MOST_PLATFORMS = 64
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class CacheSource(Protocol):
@@ -85,6 +88,33 @@ class RegistrySource:
     def blob(self, descriptor: Descriptor, offset: int = 0) -> AsyncIterator[bytes]:
         """See CacheSource."""
         return self._client.blob(self._reference.path, descriptor, offset)
+
+
+class StoreSource:
+    """An image of the store."""
+
+    def __init__(self, store: ImageStore, reference: Reference) -> None:
+        self.name = reference.familiar
+        image = store.resolve(reference.familiar)
+        tag = f":{reference.tag}" if reference.tag else ""
+        self.origin = f"{reference.repository}{tag}@{image.manifest.digest}"
+        self._content = store.content
+        self._manifest = image.manifest
+
+    async def manifests(self) -> list[Manifest]:
+        """See CacheSource."""
+        return [decode_manifest(self._content.read(self._manifest.digest))]
+
+    async def document(self, descriptor: Descriptor, limit: int) -> bytes:
+        """See CacheSource."""
+        return self._content.read(descriptor.digest, limit=limit)
+
+    async def blob(self, descriptor: Descriptor, offset: int = 0) -> AsyncIterator[bytes]:
+        """See CacheSource."""
+        if not self._content.contains(descriptor.digest):
+            raise NotFound(f"the image {self.name} does not hold the blob {descriptor.digest}")
+        async for piece in _pieces(os.open(self._content.path(descriptor.digest), _READ), offset):
+            yield piece
 
 
 class LayoutSource:
@@ -146,18 +176,13 @@ class LayoutSource:
 
     async def blob(self, descriptor: Descriptor, offset: int = 0) -> AsyncIterator[bytes]:
         """See CacheSource."""
-        fd = await asyncio.to_thread(self._open, descriptor)
-        try:
-            while piece := await asyncio.to_thread(os.pread, fd, _PIECE, offset):
-                yield piece
-                offset += len(piece)
-        finally:
-            os.close(fd)
+        async for piece in _pieces(await asyncio.to_thread(self._open, descriptor), offset):
+            yield piece
 
     def _open(self, descriptor: Descriptor) -> int:
         path = self._path(descriptor)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+            fd = os.open(path, _READ)
         except FileNotFoundError:
             raise NotFound(f"{self.name} does not hold the blob {descriptor.digest}") from None
         except OSError as error:
@@ -166,3 +191,13 @@ class LayoutSource:
             os.close(fd)
             raise InvalidArgument(f"cannot read {path}: it is no regular file")
         return fd
+
+
+async def _pieces(fd: int, offset: int) -> AsyncIterator[bytes]:
+    """What a file holds from `offset` on; it is closed at the end."""
+    try:
+        while piece := await asyncio.to_thread(os.pread, fd, _PIECE, offset):
+            yield piece
+            offset += len(piece)
+    finally:
+        os.close(fd)
