@@ -210,14 +210,20 @@ class ContentStore:
 
         `reachable` is called after the pins are frozen, so that what is being loaded is kept either way.
         """
-        count = freed = 0
+        freed = 0
+        aside: list[Path] = []
         with self._lock:
             keep = reachable() | {digest for digest, pins in self._pins.items() if pins > 0}
             for blob in list(self.walk()):
-                if blob.digest not in keep and self.delete(blob.digest):
-                    count += 1
-                    freed += blob.size
-        return count, freed
+                if blob.digest not in keep:
+                    path = self.new_file()
+                    with contextlib.suppress(FileNotFoundError):
+                        self.path(blob.digest).rename(path)
+                        aside.append(path)
+                        freed += blob.size
+        for path in aside:  # whoever pins a blob need not wait for the disk
+            path.unlink(missing_ok=True)
+        return len(aside), freed
 
     def lease(self) -> Lease:
         """A new lease, which pins nothing yet."""

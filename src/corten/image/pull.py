@@ -166,7 +166,7 @@ class _Puller:
         blobs = [blob for blob in (document.config, *document.layers) if blob.size or blob.digest]
         missing = any(not self._content.contains(blob.digest) for blob in blobs)
         await self._fetch_blobs(blobs, lease)
-        self._name("", found)
+        await asyncio.to_thread(self._name, "", found)
         kind = document.artifact_type or document.config.media_type
         return PulledImage(self._reference, "", found.target.digest, missing, kind)
 
@@ -185,7 +185,7 @@ class _Puller:
         for other in found.others:
             blobs = decode_manifest(self._content.read(other.digest))
             await self._fetch_blobs((blobs.config, *blobs.layers), lease)
-        self._name(image.id, found)
+        await asyncio.to_thread(self._name, image.id, found)
         return PulledImage(self._reference, image.id, found.target.digest, known != image.id)
 
     def _check_platform(self, plan: ImagePlan) -> None:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -38,6 +39,7 @@ from corten.oci.reference import Reference
 from corten.snapshot import Layer, Snapshotter
 from corten.snapshot.growing import Growing
 from corten.snapshot.snapshotter import Session
+from corten.snapshot.tree import remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,19 +227,20 @@ class Registrar:
     def collect(self) -> tuple[int, list[str]]:
         """Removes what no image row and no work in progress needs: (bytes of blobs and layers freed, chain
         IDs)."""
-        removed: list[str] = []
+        removed: dict[str, Path] = {}
         freed = 0
         with self.lock:
             for chain_id in self.unneeded_layers():
                 with contextlib.suppress(NotFound):
                     freed += self.snapshotter.usage(chain_id).size
-                self.snapshotter.remove(chain_id)
-                removed.append(chain_id)
+                removed[chain_id] = self.snapshotter.set_aside(chain_id)
+        for path in removed.values():  # whoever wants the lock need not wait for the disk
+            remove_tree(str(path))
         _, blob_bytes = self.content.collect(self.reachable)
         for variant in self.tables.variants():
             if not self.content.contains(variant.source):
                 self.tables.delete_variants(variant.source)
-        return freed + blob_bytes, removed
+        return freed + blob_bytes, list(removed)
 
     def unneeded_layers(self) -> list[str]:
         """The chain IDs of layers that neither an image nor work in progress needs. They stay so only while

@@ -90,10 +90,10 @@ class ErofsSnapshotter(OverlaySnapshotter):
                 found.append(str(directory / "fs"))
         return tuple(found)
 
-    def remove(self, chain_id: str) -> None:
+    def set_aside(self, chain_id: str) -> Path:
         """See Snapshotter."""
         self._mounts.release(chain_id)
-        super().remove(chain_id)
+        return super().set_aside(chain_id)
 
     def maker(self, chain_id: str) -> OverlaySnapshotter:
         """See OverlaySnapshotter: layers that were made by another configuration stay as they are."""

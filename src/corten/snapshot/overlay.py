@@ -122,14 +122,16 @@ class OverlaySnapshotter:
         record.diff_id = diff_id
         self._write_record(self.directory(chain_id), record)
 
-    def remove(self, chain_id: str) -> None:
+    def set_aside(self, chain_id: str) -> Path:
         """See Snapshotter."""
         trash = self.new_staging()
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self.directory(chain_id).rename(trash / "removed")
-        except FileNotFoundError:
-            pass
-        remove_tree(str(trash))
+        return trash
+
+    def remove(self, chain_id: str) -> None:
+        """See Snapshotter."""
+        remove_tree(str(self.set_aside(chain_id)))
 
     def walk(self) -> Iterable[str]:
         """See Snapshotter."""

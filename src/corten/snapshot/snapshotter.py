@@ -125,6 +125,11 @@ class Snapshotter(Protocol):
         """What one layer takes on disk. NotFound."""
         ...
 
+    def set_aside(self, chain_id: str) -> Path:
+        """Takes one layer away in a moment, to a directory that the caller then deletes (`tree.remove_tree`);
+        it is empty when the layer is not there. What a killed process leaves of it `recover` removes."""
+        ...
+
     def remove(self, chain_id: str) -> None:
         """Removes one layer; nothing happens when it is not there."""
         ...

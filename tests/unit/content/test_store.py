@@ -3,6 +3,8 @@
 import hashlib
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,30 @@ def test_a_crash_leaves_only_ingest_files_that_the_next_start_removes(store: Con
     assert not list(again.root.glob(".*.new"))
     assert again.read_index().manifests == ()
     ingest.abort()
+
+
+def test_who_pins_does_not_wait_until_the_disk_has_freed_blobs(
+    store: ContentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(b"garbage")
+    pinned = threading.Event()
+    waited: list[bool] = []
+    unlink = Path.unlink
+
+    def slow(path: Path, missing_ok: bool = False) -> None:
+        waited.append(pinned.wait(10))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    with store.lease() as lease, ThreadPoolExecutor(1) as pool:
+        collecting = pool.submit(store.collect, set)
+        while store.contains(sha256_of(b"garbage")):
+            time.sleep(0.001)
+        lease.pin(sha256_of(b"new"))
+        pinned.set()
+        assert collecting.result() == (1, len(b"garbage"))
+    assert waited == [True]
+    assert leftovers(store) == []
 
 
 def test_collect_keeps_what_is_pinned_or_reachable(store: ContentStore) -> None:
