@@ -1,4 +1,8 @@
-"""A user name and a secret to an account; remembered for a while, so that a push hashes once."""
+"""A user name and a secret to an account; remembered for a while, so that a push hashes once.
+
+What was wrong is remembered as well, until something about accounts changes: a client that goes on with an
+old password is told so at once, and guesses nothing by it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ from corten.registry.errors import Code, RegistryError
 
 _LOG = logging.getLogger("corten.registry")
 REMEMBERED = 10_000
+WRONG_REMEMBERED = 2_000
 REMEMBERED_SECONDS = 300.0
 
 
@@ -42,6 +47,7 @@ class SignIn:
         self._attempts = Attempts()
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, _Success] = OrderedDict()
+        self._wrong: OrderedDict[bytes, int] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Future[Account | None]] = {}
         self._renewing: set[asyncio.Task[None]] = set()
 
@@ -50,13 +56,17 @@ class SignIn:
 
         TOOMANYREQUESTS when too many were wrong before.
         """
-        if len(name) > MAX_SECRET or len(secret.encode(errors="replace")) > MAX_SECRET or "\0" in secret:
+        if not name or not secret or "\0" in secret:
+            return None
+        if len(name) > MAX_SECRET or len(secret.encode(errors="replace")) > MAX_SECRET:
             return None
         if name.startswith("robot+"):  # for shells, to which $ means something
             name = ROBOT_PREFIX + name[len("robot+") :]
         key = hmac.digest(self._key, msgspec.json.encode((name, secret)), hashlib.sha256)
         if (found := self._recall(key)) is not None:
             return found
+        if self._wrong.get(key) == self._current.book.generation:
+            return None
         if (other := self._under_way.get(key)) is not None:
             # The same again, from a client with several connections: one hash is enough.
             return await asyncio.shield(other)
@@ -100,6 +110,7 @@ class SignIn:
             )
 
     async def _verify(self, name: str, secret: str, address: str, key: bytes) -> Account | None:
+        generation = self._current.book.generation
         known = self._current.book.known(name)
         if known is not None and known.kind is Kind.ROBOT:
             right = is_token(known.secret, secret)
@@ -109,6 +120,9 @@ class SignIn:
         # Changes of the last milliseconds count as well.
         account = self._current.book.account(name)
         if not right or account is None or known is None or account.secret != known.secret:
+            self._wrong[key] = generation
+            while len(self._wrong) > WRONG_REMEMBERED:
+                self._wrong.popitem(last=False)
             return None
         self._attempts.succeeded(name, address)
         self._remembered[key] = _Success(name, account.secret, time.monotonic() + REMEMBERED_SECONDS)
