@@ -45,7 +45,12 @@ def _run(verb: str, text: str) -> int:
 
     request: dict[str, Any] = msgspec.json.decode(text)
     config = configuration.load(request["file"]) if request.get("file") else configuration.Config()
-    given = {**msgspec.to_builtins(config), **request.get("set", {})}
+    given = msgspec.to_builtins(config)
+    for name, value in request.get("set", {}).items():
+        # A section that options touch keeps what else the file says in it.
+        before = given.get(name)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        given[name] = {**before, **value} if both else value
     if "grace" in request:
         given["collection"] = {**given["collection"], "grace-seconds": request["grace"]}
     config = configuration.convert(given, "the command's options")
