@@ -154,8 +154,10 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("rm", "manifest_rm", "Remove lists of manifests from this host"),
     ),
     "registry": (
+        ("backup", "registry_backup", "Write all that a registry knows to a file"),
         ("check", "registry_check", "Compare what a registry knows with what it stores"),
         ("gc", "registry_gc", "Delete what no image in a registry needs any more"),
+        ("restore", "registry_restore", "Bring back what a backup holds"),
         ("serve", "registry_serve", "Run a registry in the foreground"),
         ("token", "", "Manage tokens for robots, and sign-ins that clients keep"),
         ("user", "", "Manage the users of a registry, and what they may do"),

@@ -72,6 +72,10 @@ def _run(verb: str, text: str) -> int:
         return maintenance.check(
             config, repair=bool(request.get("repair")), read_all=bool(request.get("read-blobs"))
         )
+    if verb == "backup":
+        return maintenance.write_backup(config, request["path"])
+    if verb == "restore":
+        return maintenance.restore_backup(config, request["path"], replace=bool(request.get("replace")))
     raise Unsupported(f"corten registry has no {verb}")
 
 

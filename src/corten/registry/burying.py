@@ -18,9 +18,8 @@ AT_ONCE = 8
 
 async def bury(
     metadata: Metadata, blobs: BlobStore, doomed: Sequence[Doomed], threads: Executor | None = None
-) -> int:
-    """Deletes; returns how many bytes that were. What the store cannot delete now stays written down, for
-    later."""
+) -> list[Doomed]:
+    """Deletes; returns what is gone. What the store cannot delete now stays written down, for later."""
     loop = asyncio.get_running_loop()
 
     async def delete(entry: Doomed) -> bool:
@@ -43,4 +42,4 @@ async def bury(
         gone += [entry for entry, deleted in zip(part, done, strict=True) if deleted]
     if gone:
         await metadata.deleted([entry.location for entry in gone])
-    return sum(entry.size for entry in gone)
+    return gone

@@ -21,6 +21,8 @@ from collections.abc import Callable
 import msgspec
 
 from corten.errors import CortenError
+from corten.registry.access import Identity
+from corten.registry.audit import Audit, NoAudit, Outcome
 from corten.registry.blobs.store import BlobStore
 from corten.registry.burying import bury
 from corten.registry.config import Collection
@@ -30,6 +32,7 @@ from corten.registry.uploads import left_behind
 
 _LOG = logging.getLogger("corten.registry")
 LEASE = "collector"
+COLLECTOR = Identity("(collector)")
 
 
 class Collected(msgspec.Struct):
@@ -49,14 +52,19 @@ class Collector:
         metadata: Metadata,
         blobs: BlobStore,
         settings: Collection,
+        audit: Audit | None = None,
+        who: Identity = COLLECTOR,
         done: Callable[[Collected], None] | None = None,
     ) -> None:
         self._metadata = metadata
         self._blobs = blobs
         self._settings = settings
-        self._done = done
         self._grace = int(settings.grace_seconds * 1000)
         self._longest = int(settings.upload_hours * 3_600_000)
+        self._spare = int(settings.keep_deleted_hours * 3_600_000)
+        self._audit = audit or NoAudit()
+        self._who = who
+        self._done = done
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     async def run(self) -> None:
@@ -90,7 +98,7 @@ class Collector:
         while expired := await self._metadata.expire_uploads(self._longest, batch, left_behind):
             done.uploads += expired
         while True:
-            looked, gone = await self._metadata.collect(self._grace, self._longest, batch)
+            looked, gone = await self._metadata.collect(self._grace, self._longest, batch, self._spare)
             done.links += gone
             await self._bury(done)
             if looked < batch:
@@ -100,8 +108,11 @@ class Collector:
 
     async def _bury(self, done: Collected) -> None:
         while doomed := await self._metadata.due_doomed(self._settings.batch):
-            done.blobs += sum(1 for entry in doomed if entry.digest)
-            done.bytes += await bury(self._metadata, self._blobs, doomed)
+            for entry in await bury(self._metadata, self._blobs, doomed):
+                done.bytes += entry.size
+                if entry.digest:
+                    done.blobs += 1
+                    self._audit.record(self._who, "blob.collect", "", entry.digest, Outcome.DONE)
 
     async def explain(self, limit: int) -> list[Reason]:
         """What a run would do with what it looks at, and why."""

@@ -47,6 +47,8 @@ class Collection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """How long an upload that nobody continues is kept."""
     batch: int = 200
     """How many entries one transaction looks at."""
+    keep_deleted_hours: float = 0
+    """How long the bytes of a collected blob stay: backups that are younger can be restored whole."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -147,7 +149,7 @@ def check(config: Config) -> None:
         raise InvalidArgument(
             f"invalid external URL {config.external_url!r}: it begins with http:// or https://"
         )
-    for name in ("interval_seconds", "grace_seconds", "upload_hours"):
+    for name in ("interval_seconds", "grace_seconds", "upload_hours", "keep_deleted_hours"):
         if getattr(config.collection, name) < 0:
             raise InvalidArgument(f"invalid {name.replace('_', '-')}: it must not be negative")
     if config.collection.batch < 1:

@@ -63,7 +63,7 @@ class Worker:
         shared = shared or Shared.of(config)
         self._counters = shared.counters.of(number)
         self.uploads = Uploads(metadata, blobs, config)
-        self.collector = Collector(metadata, blobs, config.collection, done=self._note_collected)
+        self.collector = Collector(metadata, blobs, config.collection, self.audit, done=self._note_collected)
         self.services = Services(
             config=config,
             metadata=metadata,

@@ -147,7 +147,7 @@ async def test_optional_references(metadata: SqlMetadata) -> None:
     )
     assert await metadata.put_manifest("a", manifest, []) == []
     assert await settle(metadata) == []
-    assert await metadata.broken_references(10) == []
+    assert await metadata.broken_references(None, 10) == []
 
 
 async def test_many_references(metadata: SqlMetadata) -> None:
@@ -356,7 +356,7 @@ async def test_pushes_and_collections_at_once(metadata: SqlMetadata) -> None:
             await asyncio.sleep(0)
 
     await asyncio.gather(*(push(number) for number in range(6)), collect(), collect())
-    assert await metadata.broken_references(10) == []
+    assert await metadata.broken_references(None, 10) == []
     await settle(metadata)
     assert [row.digest for row in await metadata.stored_blobs("", 10)] == []
     assert not await metadata.has_repository("repository0")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, and_, delete, exists, func, select, update
 
+from corten.registry.blobs.store import is_lost
 from corten.registry.metadata.linking import doom, drop_upload, is_linked
 from corten.registry.metadata.pushing import drop_unused_repository, insert_new, now
 from corten.registry.metadata.records import Doomed, Reason, Upload
@@ -69,9 +70,9 @@ def expire_uploads(
     return len(rows)
 
 
-def collect(connection: Connection, grace: int, longest: int, limit: int) -> tuple[int, int]:
+def collect(connection: Connection, grace: int, longest: int, limit: int, spare: int = 0) -> tuple[int, int]:
     """Looks at candidates that are due: links that nothing needs go, and blobs that no repository has
-    are doomed.
+    are doomed: their bytes are deleted after `spare` milliseconds.
 
     Returns how many were looked at, and how many links went.
     """
@@ -98,12 +99,12 @@ def collect(connection: Connection, grace: int, longest: int, limit: int) -> tup
                 )
             )
             gone += unlinked.rowcount
-            _doom_unlinked(connection, digest)
+            doom_unlinked(connection, digest, spare)
             drop_unused_repository(connection, key)
     return len(due), gone
 
 
-def _doom_unlinked(connection: Connection, digest: str) -> None:
+def doom_unlinked(connection: Connection, digest: str, spare: int = 0) -> None:
     """The blob goes, when no repository has it. Its row is locked first: a push that links it comes before,
     or after."""
     blob = connection.execute(
@@ -111,7 +112,8 @@ def _doom_unlinked(connection: Connection, digest: str) -> None:
     ).first()
     if blob is not None and not is_linked(connection, digest):
         connection.execute(delete(blobs).where(blobs.c.digest == digest))
-        doom(connection, [Doomed(blob.location, digest, blob.size)])
+        if not is_lost(blob.location):
+            doom(connection, [Doomed(blob.location, digest, blob.size)], spare)
 
 
 def verdict(connection: Connection, key: int, digest: str, grace: int, longest: int) -> tuple[int, str]:

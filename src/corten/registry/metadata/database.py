@@ -25,7 +25,9 @@ R = TypeVar("R")
 ATTEMPTS = 8
 BUSY_SECONDS = 15
 POOL = 16
-_READING = {"reading": True}
+_READING: dict[str, Any] = {"reading": True}
+# SQLite's readers see one moment anyway.
+_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
@@ -98,6 +100,17 @@ class Database:
         try:
             with self._engine.connect() as connection:
                 return operation(connection.execution_options(**_READING), *args, **kwargs)
+        except DBAPIError as error:
+            raise _unavailable(error) from error
+
+    def snapshot(
+        self, operation: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`read` for several queries that have to see one and the same moment. Large results are streamed."""
+        options = _READING if self.is_sqlite else _SNAPSHOT
+        try:
+            with self._engine.connect() as connection:
+                return operation(connection.execution_options(**options), *args, **kwargs)
         except DBAPIError as error:
             raise _unavailable(error) from error
 

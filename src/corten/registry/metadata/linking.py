@@ -76,9 +76,9 @@ def drop_upload(connection: Connection, identity: str, left: Sequence[Doomed]) -
     return True
 
 
-def doom(connection: Connection, left: Sequence[Doomed]) -> None:
-    """Writes down bytes that have to be deleted."""
-    moment = now()
+def doom(connection: Connection, left: Sequence[Doomed], spare: int = 0) -> None:
+    """Writes down bytes that have to be deleted, after `spare` milliseconds."""
+    moment = now() + spare
     for entry in left:
         connection.execute(
             insert_new(connection, doomed)

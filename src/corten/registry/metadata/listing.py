@@ -7,10 +7,8 @@ from sqlalchemy import Connection, exists, func, select
 from corten.registry.metadata.records import Blob, Doomed, Manifest, Referrer, StoredBlob, Upload
 from corten.registry.metadata.schema import (
     blobs,
-    cached_manifests,
     doomed,
     manifest_payloads,
-    manifest_references,
     manifests,
     repositories,
     repository_blobs,
@@ -157,40 +155,6 @@ def all_doomed(connection: Connection, limit: int) -> list[Doomed]:
         Doomed(*row)
         for row in connection.execute(select(doomed.c.location, doomed.c.digest, doomed.c.size).limit(limit))
     ]
-
-
-def broken_references(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
-    """(repository, manifest, target) of manifests whose blob or manifest the repository does not have.
-
-    Copies of an upstream's are left out: what they refer to is fetched when it is asked for.
-    """
-    wanted = manifest_references
-    have_blob = (
-        select(repository_blobs.c.digest)
-        .where(
-            repository_blobs.c.repository == wanted.c.repository, repository_blobs.c.digest == wanted.c.target
-        )
-        .exists()
-    )
-    have_manifest = (
-        select(manifests.c.digest)
-        .where(manifests.c.repository == wanted.c.repository, manifests.c.digest == wanted.c.target)
-        .exists()
-    )
-    rows = connection.execute(
-        select(repositories.c.name, wanted.c.manifest, wanted.c.target)
-        .join(repositories, repositories.c.id == wanted.c.repository)
-        .where(
-            (wanted.c.is_manifest.is_(False) & ~have_blob)
-            | (wanted.c.is_manifest.is_(True) & ~have_manifest),
-            ~exists().where(
-                cached_manifests.c.repository == wanted.c.repository,
-                cached_manifests.c.digest == wanted.c.manifest,
-            ),
-        )
-        .limit(limit)
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def payloads(connection: Connection, after: str, limit: int) -> list[tuple[str, bytes]]:

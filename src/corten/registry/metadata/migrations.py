@@ -62,6 +62,13 @@ def lock(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
+def version(connection: Connection) -> int:
+    """The database's; 0 when no registry has been here."""
+    if not inspect(connection).has_table("schema_version"):
+        return 0
+    return int(connection.execute(select(schema_version.c.version)).scalar_one())
+
+
 def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS) -> int:
     """Brings the database to the newest version, within the caller's transaction; returns the version it
     had (0: new).
@@ -71,18 +78,18 @@ def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS) -> int:
     """
     current = max(steps, default=1)
     lock(connection)
-    if not inspect(connection).has_table("schema_version"):
+    found = version(connection)
+    if not found:
         TABLES.create_all(connection)
         connection.execute(schema_version.insert().values(version=current))
         return 0
-    found = connection.execute(select(schema_version.c.version)).scalar_one()
     if found > current:
         raise Unsupported(
             f"the registry's database is of version {found}, and this corten knows {current}: use the corten"
             " that upgraded it, or restore a backup that was made before"
         )
-    for version in range(found + 1, current + 1):
-        steps[version](connection)
+    for number in range(found + 1, current + 1):
+        steps[number](connection)
     if found < current:
         connection.execute(schema_version.update().values(version=current))
-    return int(found)
+    return found

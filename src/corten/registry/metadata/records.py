@@ -128,6 +128,36 @@ class Evicted(msgspec.Struct, frozen=True):
     size: int
 
 
+class BrokenReference(msgspec.Struct, frozen=True):
+    """A manifest needs what its repository (`key` in the database) does not have."""
+
+    key: int
+    repository: str
+    manifest: str
+    target: str
+    is_manifest: bool
+
+
+class CheckedManifest(msgspec.Struct, frozen=True):
+    """A manifest of a repository, with the digests that it needs as the database has them."""
+
+    key: int
+    repository: str
+    digest: str
+    media_type: str
+    payload: bytes
+    needed: frozenset[str]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A blob of a repository."""
+
+    key: int
+    repository: str
+    digest: str
+    size: int
+
+
 class Stored(msgspec.Struct, frozen=True):
     """How much there is."""
 

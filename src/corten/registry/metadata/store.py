@@ -12,13 +12,16 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from corten.registry.metadata import collecting, linking, listing, measuring, pushing, upstreams
+from corten.registry.metadata import checking, collecting, linking, listing, measuring, pushing, upstreams
 from corten.registry.metadata.database import POOL, Database
 from corten.registry.metadata.records import (
     Blob,
+    BrokenReference,
     CachedTag,
+    CheckedManifest,
     Doomed,
     Evicted,
+    Link,
     Manifest,
     Missing,
     NewManifest,
@@ -99,7 +102,7 @@ class Metadata(Protocol):
         self, age: int, limit: int, left: Callable[[Upload], Sequence[Doomed]]
     ) -> int: ...
 
-    async def collect(self, grace: int, longest: int, limit: int) -> tuple[int, int]: ...
+    async def collect(self, grace: int, longest: int, limit: int, spare: int = 0) -> tuple[int, int]: ...
 
     async def due_doomed(self, limit: int) -> list[Doomed]: ...
 
@@ -117,7 +120,29 @@ class Metadata(Protocol):
 
     async def open_uploads(self, identities: list[str]) -> set[str]: ...
 
-    async def broken_references(self, limit: int) -> list[tuple[str, str, str]]: ...
+    async def is_stored(self, found: StoredBlob) -> bool: ...
+
+    async def needed_by(self, digest: str, limit: int) -> tuple[list[str], int]: ...
+
+    async def find_blob(self, digest: str, size: int, location: str) -> bool: ...
+
+    async def checked_manifests(self, after: CheckedManifest | None, limit: int) -> list[CheckedManifest]: ...
+
+    async def linked(self, key: int, digests: Sequence[str]) -> set[str]: ...
+
+    async def note_references(self, repository: str, manifest: str, targets: Sequence[str]) -> bool: ...
+
+    async def broken_references(self, after: BrokenReference | None, limit: int) -> list[BrokenReference]: ...
+
+    async def link_again(self, reference: BrokenReference) -> bool: ...
+
+    async def forgotten_links(self, after: Link | None, before: int, limit: int) -> list[Link]: ...
+
+    async def suspect(self, found: Link) -> None: ...
+
+    async def unlinked_blobs(self, after: str, before: int, limit: int) -> list[tuple[str, int]]: ...
+
+    async def drop_unlinked(self, digest: str) -> None: ...
 
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 
@@ -260,8 +285,8 @@ class SqlMetadata:
     async def expire_uploads(self, age: int, limit: int, left: Callable[[Upload], Sequence[Doomed]]) -> int:
         return await self._write_lightly(collecting.expire_uploads, age, limit, left)
 
-    async def collect(self, grace: int, longest: int, limit: int) -> tuple[int, int]:
-        return await self._write(collecting.collect, grace, longest, limit)
+    async def collect(self, grace: int, longest: int, limit: int, spare: int = 0) -> tuple[int, int]:
+        return await self._write(collecting.collect, grace, longest, limit, spare)
 
     async def due_doomed(self, limit: int) -> list[Doomed]:
         return await self._read(collecting.due_doomed, limit)
@@ -287,8 +312,41 @@ class SqlMetadata:
     async def open_uploads(self, identities: list[str]) -> set[str]:
         return await self._read(listing.open_uploads, identities)
 
-    async def broken_references(self, limit: int) -> list[tuple[str, str, str]]:
-        return await self._read(listing.broken_references, limit)
+    async def is_stored(self, found: StoredBlob) -> bool:
+        return await self._read(checking.is_stored, found)
+
+    async def needed_by(self, digest: str, limit: int) -> tuple[list[str], int]:
+        return await self._read(checking.needed_by, digest, limit)
+
+    async def find_blob(self, digest: str, size: int, location: str) -> bool:
+        return await self._write(checking.find_blob, digest, size, location)
+
+    async def checked_manifests(self, after: CheckedManifest | None, limit: int) -> list[CheckedManifest]:
+        return await self._run(self._database.snapshot, checking.checked_manifests, after, limit)
+
+    async def linked(self, key: int, digests: Sequence[str]) -> set[str]:
+        return await self._read(checking.linked, key, digests)
+
+    async def note_references(self, repository: str, manifest: str, targets: Sequence[str]) -> bool:
+        return await self._write(checking.note_references, repository, manifest, targets)
+
+    async def broken_references(self, after: BrokenReference | None, limit: int) -> list[BrokenReference]:
+        return await self._read(checking.broken_references, after, limit)
+
+    async def link_again(self, reference: BrokenReference) -> bool:
+        return await self._write(checking.link_again, reference)
+
+    async def forgotten_links(self, after: Link | None, before: int, limit: int) -> list[Link]:
+        return await self._read(checking.forgotten_links, after, before, limit)
+
+    async def suspect(self, found: Link) -> None:
+        await self._write(checking.suspect, found)
+
+    async def unlinked_blobs(self, after: str, before: int, limit: int) -> list[tuple[str, int]]:
+        return await self._read(checking.unlinked_blobs, after, before, limit)
+
+    async def drop_unlinked(self, digest: str) -> None:
+        await self._write(checking.drop_unlinked, digest)
 
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]:
         return await self._read(listing.payloads, after, limit)
