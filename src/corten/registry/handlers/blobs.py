@@ -9,11 +9,11 @@ import time
 
 from aiohttp import web
 
-from corten.errors import NotFound
+from corten.errors import CortenError, NotFound
 from corten.registry.access import Action, Identity
 from corten.registry.blobs.store import is_lost
 from corten.registry.errors import Code, RegistryError
-from corten.registry.handlers.fetched import send
+from corten.registry.handlers.fetched import broken_off, send
 from corten.registry.metadata.records import Blob
 from corten.registry.names import is_supported_digest, require_digest
 from corten.registry.ranges import requested
@@ -216,8 +216,11 @@ async def _send_stream(
     await response.prepare(request)
     if first:
         await response.write(first)
-    async for piece in pieces:
-        async with asyncio.timeout(services.config.limits.idle_seconds):
-            await response.write(piece)
+    try:
+        async for piece in pieces:
+            async with asyncio.timeout(services.config.limits.idle_seconds):
+                await response.write(piece)
+    except (CortenError, TimeoutError):
+        raise broken_off(request) from None
     await response.write_eof()
     return response

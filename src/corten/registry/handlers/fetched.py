@@ -1,4 +1,4 @@
-"""A blob that comes from an upstream, handed out while it comes in."""
+"""A blob that comes from an upstream, handed out while it comes in; and answers that cannot be completed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,14 @@ async def send(
                 async with asyncio.timeout(services.config.limits.idle_seconds):
                     await response.write(piece)
                 start += len(piece)
-        except Broken:
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the blob's download has failed") from None
+        except (Broken, TimeoutError):
+            raise broken_off(request) from None
     await response.write_eof()
     return response
+
+
+def broken_off(request: web.BaseRequest) -> ConnectionResetError:
+    """Ends a connection in the middle of an answer that cannot be completed; to be raised."""
+    if request.transport is not None:
+        request.transport.abort()
+    return ConnectionResetError("the answer was broken off")

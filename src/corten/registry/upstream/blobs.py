@@ -5,6 +5,7 @@ same process, and other processes of the same machine by the file that grows. Re
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import secrets
@@ -162,7 +163,7 @@ class Blobs:
             if held[0] != holder or fd < 0:
                 holder = held[0]
                 path = self._blobs.upload_path(holder)
-                fd = _open(path) if path is not None else -1
+                fd = _open_growing(path) if path is not None else -1
                 if fd >= 0:
                     fetch.begin(fd)
             if fd >= 0:
@@ -221,11 +222,21 @@ class Blobs:
         await asyncio.to_thread(self._threads.shutdown)
 
 
-def _open(path: str) -> int:
+def _open_growing(path: str) -> int:
+    """A file that another process appends to; -1: it is not here yet, not any more, on another machine, or
+    its process has ended in the middle."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return -1  # not yet, not any more, or on another machine
+        return -1
+    # Who has begun to write holds a lock. (Before, trying it could be in the way of that.)
+    if os.fstat(fd).st_size:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return fd
+    os.close(fd)
+    return -1
 
 
 def _spool() -> int:

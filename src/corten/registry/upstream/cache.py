@@ -111,9 +111,11 @@ class PullThrough:
         wanted = await self._wanted(repository, digest)
         return wanted.size if wanted is not None else None
 
-    async def blob(self, repository: str, digest: str, allows: Allows, least: int) -> Blob | Fetch | None:
-        """A blob that is not here: when it can be fetched, its download with something to read, or, when it
-        has at most `least` bytes or could be had otherwise, the stored blob. RegistryError."""
+    async def blob(
+        self, repository: str, digest: str, allows: Allows, least: int = -1
+    ) -> Blob | Fetch | None:
+        """A blob that is not here and can be fetched: the stored blob, or a download with something to read
+        (all of it, when it has at most `least` bytes). With -1 only the stored blob. RegistryError."""
         wanted = await self._wanted(repository, digest)
         place = self._naming.place(repository)
         if wanted is None or place is None:
@@ -124,6 +126,8 @@ class PullThrough:
         if isinstance(found, Blob):
             return found
         try:
+            if least < 0:
+                return await found.settled()
             await found.begun(least)
         except (Absent, RateLimited, UpstreamFailure) as error:
             raise _told(error, Code.BLOB_UNKNOWN, {"digest": digest}) from error
@@ -135,7 +139,7 @@ class PullThrough:
         for entry in missing:
             if entry.size >= 0 or entry.reference.is_manifest:
                 return False
-            found = await self.blob(repository, entry.reference.digest, allows, 1 << 62)
+            found = await self.blob(repository, entry.reference.digest, allows)
             if found is None:
                 return False
         return True

@@ -59,9 +59,8 @@ class Fetch:
         self._close()
 
     def fail(self, error: CortenError) -> None:
-        """It will not come."""
-        if not self._is_verified:
-            self.failure = error
+        """It will not come, or cannot be stored."""
+        self.failure = error
         self._close()
         self._tell()
 
@@ -86,6 +85,14 @@ class Fetch:
                 return
             await self._changed.wait()
 
+    async def settled(self) -> Blob:
+        """The stored blob; raises the failure."""
+        while self.stored is None:
+            if self.failure is not None:
+                raise self.failure
+            await self._changed.wait()
+        return self.stored
+
     def reader(self) -> Reader:
         """Reads what has come, from now on; to be closed."""
         return Reader(self)
@@ -99,7 +106,7 @@ class Fetch:
         more than nothing. Broken."""
         while True:
             limit = end if self._is_verified else min(self._readable, end - 1)
-            if attempt != self._attempt or self.failure is not None:
+            if attempt != self._attempt or (self.failure is not None and not self._is_verified):
                 raise Broken
             if limit > offset:
                 return limit
