@@ -157,6 +157,7 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("backup", "registry_backup", "Write all that a registry knows to a file"),
         ("check", "registry_check", "Compare what a registry knows with what it stores"),
         ("gc", "registry_gc", "Delete what no image in a registry needs any more"),
+        ("import", "registry_import", "Take over the storage directory of Docker's registry"),
         ("restore", "registry_restore", "Bring back what a backup holds"),
         ("serve", "registry_serve", "Run a registry in the foreground"),
         ("token", "", "Manage tokens for robots, and sign-ins that clients keep"),

@@ -74,6 +74,8 @@ def _run(verb: str, text: str) -> int:
         )
     if verb == "backup":
         return maintenance.write_backup(config, request["path"])
+    if verb == "import":
+        return maintenance.take_over(config, request["path"], int(request.get("workers", 0)))
     if verb == "restore":
         return maintenance.restore_backup(config, request["path"], replace=bool(request.get("replace")))
     raise Unsupported(f"corten registry has no {verb}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from corten.errors import NotFound
+from corten.errors import InvalidArgument, NotFound
 from corten.registry import backup
 from corten.registry.access import Identity
 from corten.registry.audit import Audit, Outcome
@@ -22,6 +22,7 @@ from corten.registry.blobs.opening import open_blobs
 from corten.registry.check import BYTES, Checker, Finding
 from corten.registry.collect import Collector
 from corten.registry.config import Config
+from corten.registry.importing import command
 from corten.registry.metadata import dumping
 from corten.registry.metadata.database import Database
 from corten.registry.metadata.store import SqlMetadata
@@ -168,6 +169,14 @@ def restore_backup(config: Config, path: str, *, replace: bool) -> int:
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created / 1000))
     print(f"restored {rows} rows from {path}, made {made} by corten {header.corten} ({header.database})")
     return asyncio.run(_tell_missing(config))
+
+
+def take_over(config: Config, path: str, workers: int) -> int:
+    """Imports the directory of Docker's registry; 1 when something in it was left out."""
+    if not 0 <= workers <= 256:
+        raise InvalidArgument(f"invalid number of workers {workers}: 0 (one for each core) to 256")
+    with auditing(config) as audit:
+        return command.run(config, path, workers, audit, operator())
 
 
 async def _tell_missing(config: Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import urllib.request
@@ -16,10 +17,11 @@ pytest.importorskip("obstore")
 
 from obstore.store import LocalStore, MemoryStore
 
-from corten.errors import NotFound
+from corten.errors import NotFound, Unavailable
+from corten.registry.blobs import objects
 from corten.registry.blobs.local import LocalBlobs
 from corten.registry.blobs.objects import ObjectBlobs
-from corten.registry.blobs.store import BlobStore, digest_in, location_of, upload_in
+from corten.registry.blobs.store import Adopted, BlobStore, digest_in, location_of, upload_in
 from tests.registry_server import digest_of
 from tests.registry_stores import S3Server, s3_server
 
@@ -175,3 +177,58 @@ def test_what_does_not_count_takes_no_room(tmp_path: Path) -> None:
     appender.write([b"x" * 100_000])
     appender.close()
     assert [entry.size for entry in store.list()] == [0]
+
+
+def test_a_file_is_taken_over(store: BlobStore, tmp_path: Path) -> None:
+    data = os.urandom(3 << 20)
+    (tmp_path / "source").write_bytes(data)
+    location = location_of(digest_of(data), new_upload())
+    how = store.adopt(str(tmp_path / "source"), location)
+    assert (how is Adopted.LINKED) == isinstance(store, LocalBlobs)
+    (tmp_path / "source").unlink()
+    assert b"".join(store.read(location)) == data
+    assert [entry.size for entry in store.list() if entry.location == location] == [len(data)]
+    with pytest.raises((NotFound, Unavailable)):
+        store.adopt(str(tmp_path / "absent"), location_of(digest_of(b""), new_upload()))
+
+
+def test_files_that_cannot_be_linked_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "source").write_bytes(b"data")
+    (tmp_path / "source").chmod(0o644)
+    store = LocalBlobs(tmp_path / "store")
+    location = location_of(digest_of(b"data"), new_upload())
+    assert store.adopt(str(tmp_path / "source"), location) in (Adopted.CLONED, Adopted.COPIED)
+    path = tmp_path / "store" / location
+    assert path.read_bytes() == b"data" and path.stat().st_mode & 0o777 == 0o600
+    assert not path.samefile(tmp_path / "source")
+
+
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [(0, 8 << 20), (5 << 30, 8 << 20), (74 << 30, 8 << 20), (75 << 30, 9 << 20), (5 << 40, 552 << 20)],
+)
+def test_parts_are_few_enough(size: int, part: int) -> None:
+    """S3 takes 10,000 parts of 5 MiB to 5 GiB."""
+    assert objects.part_size(size) == part
+    assert -(-size // part) <= 10_000
+
+
+def test_an_upload_of_more_parts_than_a_store_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows before how long a body in chunks will be: it becomes several objects, and one blob."""
+    monkeypatch.setattr(objects, "PART", 100_000)
+    monkeypatch.setattr(objects, "MAX_PARTS", 2)
+    store = ObjectBlobs(MemoryStore(), "memory")
+    upload, data = new_upload(), os.urandom(1_050_000)
+    pieces = [data[begin : begin + 50_000] for begin in range(0, len(data), 50_000)]
+    state = send(store, upload, 0, "", *pieces[:15])
+    state = send(store, upload, 750_000, state, *pieces[15:])
+    assert len([entry for entry in store.list() if upload_in(entry.location) == upload]) == 6
+    assert b"".join(store.read_upload(upload, state, 800_000)) == data[:800_000]
+    location = location_of(digest_of(data), upload)
+    store.publish(upload, state, len(data), location)
+    assert b"".join(store.read(location)) == data
+    assert [entry.location for entry in store.list()] == [location]

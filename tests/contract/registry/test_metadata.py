@@ -10,9 +10,12 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+from sqlalchemy import update
+
 from corten.registry.blobs.store import location_of
 from corten.registry.metadata.database import Database
 from corten.registry.metadata.records import Doomed, NewManifest, Reference, Upload
+from corten.registry.metadata.schema import manifest_payloads
 from corten.registry.metadata.store import SqlMetadata
 from corten.registry.uploads import left_behind
 from tests.registry_server import OCI_INDEX, OCI_MANIFEST, digest_of
@@ -377,3 +380,31 @@ async def test_bytes_that_are_lost_are_taken_anew(metadata: SqlMetadata) -> None
     found = await metadata.blob("a", digest)
     assert found is not None and found[0].location.endswith("c" * 32)
     assert await metadata.put_manifest("a", manifest, []) == []
+
+
+async def test_an_index_may_list_blobs(metadata: SqlMetadata) -> None:
+    """BuildKit's caches are such: the collector must know what is needed."""
+    digest = await push_blob(metadata, "a", b"cached", 0)
+    child = manifest_of()
+    assert await metadata.put_manifest("a", child, []) == []
+    payload = b"a cache"
+    listed = (Reference(digest, 6, True), Reference(child.digest, len(child.payload), True))
+    cache = NewManifest(digest_of(payload), OCI_INDEX, payload, references=listed)
+    assert await metadata.put_manifest("b", cache, []) != []
+    assert await metadata.put_manifest("a", cache, ["cache"]) == []
+    assert await settle(metadata) == []
+    assert await metadata.unlink_blob("a", digest) == cache.digest
+    assert await metadata.delete_manifest("a", child.digest) == cache.digest
+    assert await metadata.broken_references(None, 10) == []
+    assert await metadata.delete_manifest("a", cache.digest) == ""
+    assert await settle(metadata) == [digest]
+
+
+async def test_a_manifest_that_was_spoilt_is_mended_by_a_push(metadata: SqlMetadata) -> None:
+    manifest = manifest_of()
+    assert await metadata.put_manifest("a", manifest, ["t"]) == []
+    spoil = update(manifest_payloads).values(payload=b"spoilt")
+    metadata._database.write(lambda connection: connection.execute(spoil))
+    assert await metadata.put_manifest("a", manifest, ["t"]) == []
+    found = await metadata.manifest("a", "t")
+    assert found is not None and found.payload == manifest.payload

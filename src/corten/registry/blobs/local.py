@@ -10,15 +10,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from corten.errors import Conflict, NoSpace, NotFound, Unavailable
-from corten.registry.blobs.store import Stored
+from corten.registry.blobs.store import Adopted, Stored
 
 PIECE = 1 << 20
 WRITE_OUT = 8 << 20
 _IOV_MAX = 512
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
 
 
 def _failure(error: OSError, what: str) -> Exception:
@@ -134,14 +136,22 @@ class LocalBlobs:
                     raise
             if found != size:
                 raise NotFound("the upload's bytes are not in the registry's storage")
-            if not os.path.isdir(directory):
-                os.makedirs(directory, mode=0o700, exist_ok=True)
-                for parent in (os.path.dirname(os.path.dirname(directory)), os.path.dirname(directory)):
-                    _sync_directory(parent)
+            _make_directory(directory)
             os.rename(part, target)
             _sync_directory(directory)
         except OSError as error:
             raise _failure(error, "store a blob") from error
+
+    def adopt(self, path: str, location: str) -> Adopted:
+        target = f"{self._root}/{location}"
+        try:
+            _make_directory(os.path.dirname(target))
+            how = _link(path, target)
+            _sync_directory(os.path.dirname(target))
+        except OSError as error:
+            self._unlink(target)
+            raise _failure(error, "take over a blob") from error
+        return how
 
     def discard(self, upload: str) -> None:
         self._unlink(self._part(upload))
@@ -205,6 +215,34 @@ class LocalBlobs:
             raise NoSpace("no space left on the registry's disk")
         if not os.access(self._uploads, os.W_OK):
             raise Unavailable("the registry's storage cannot be written to")
+
+
+def _make_directory(path: str) -> None:
+    if not os.path.isdir(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        for parent in (os.path.dirname(os.path.dirname(path)), os.path.dirname(path)):
+            _sync_directory(parent)
+
+
+def _link(path: str, target: str) -> Adopted:
+    try:
+        os.link(path, target, follow_symlinks=False)
+        return Adopted.LINKED
+    except OSError as error:
+        # Another file system, too many links, or somebody else's file (fs.protected_hardlinks).
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP):
+            raise
+    with open(path, "rb", buffering=0) as source:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb", buffering=0) as copy:
+            try:
+                fcntl.ioctl(copy, _FICLONE, source.fileno())
+                how = Adopted.CLONED
+            except OSError:
+                shutil.copyfileobj(source, copy, PIECE)
+                how = Adopted.COPIED
+            os.fsync(copy.fileno())
+    return how
 
 
 def _sync_directory(path: str) -> None:

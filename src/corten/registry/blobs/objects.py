@@ -10,6 +10,7 @@ listing may show what was never committed.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
 from corten.errors import InvalidArgument, NotFound, Unavailable
-from corten.registry.blobs.store import Stored
+from corten.registry.blobs.store import Adopted, Stored
 
 PIECE = 1 << 20
 PART = 8 << 20
+MAX_PARTS = 9_500
 CONCURRENCY = 3
 # S3's CopyObject takes no more; beyond it, a blob is written anew.
 MAX_COPY = 5 << 30
@@ -42,32 +44,52 @@ def _translated(what: str) -> Iterator[None]:
         raise Unavailable(f"cannot {what}: the object store says: {reason[:300]}") from error
 
 
+def part_size(size: int) -> int:
+    """The size of the parts that so many bytes are sent in: S3 takes 10,000 of them, of 5 MiB at least."""
+    return max(PART, -(-size // (MAX_PARTS * PIECE)) * PIECE)
+
+
+def _open_writer(store: ObjectStore, path: str, size: int) -> Any:
+    return obstore.open_writer(store, path, buffer_size=part_size(size), max_concurrency=CONCURRENCY)
+
+
 class _ObjectAppender:
     def __init__(self, store: ObjectStore, upload: str, offset: int, state: str) -> None:
         self._store = store
-        self._path = f"uploads/{upload}/{offset:020}.{secrets.token_hex(4)}"
+        self._upload = upload
+        self._offset = offset
         self._state = state
+        self._objects = _objects(state)
+        self._path = ""
         self._writer: Any = None
         self._size = 0
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         with _translated("store an upload"):
-            if self._writer is None:
-                self._writer = obstore.open_writer(
-                    self._store, self._path, buffer_size=PART, max_concurrency=CONCURRENCY
-                )
             for piece in pieces:
+                if self._size >= MAX_PARTS * PART:
+                    # How much comes is not known, and the parts of an object have one size: the next one.
+                    self._finish()
+                if self._writer is None:
+                    self._path = f"uploads/{self._upload}/{self._offset:020}.{secrets.token_hex(4)}"
+                    self._writer = _open_writer(self._store, self._path, 0)
                 self._writer.write(piece)
                 self._size += len(piece)
+
+    def _finish(self) -> None:
+        self._writer.close()
+        self._writer = None
+        self._objects.append((self._path, self._size))
+        self._offset += self._size
+        self._size = 0
 
     def commit(self) -> str:
         if self._writer is None:
             return self._state
         with _translated("store an upload"):
-            self._writer.close()
-        self._writer = None
-        objects = _objects(self._state)
-        return msgspec.json.encode([*objects, (self._path, self._size)]).decode()
+            self._finish()
+        self._state = msgspec.json.encode(self._objects).decode()
+        return self._state
 
     def close(self) -> None:
         self._writer = None
@@ -129,12 +151,21 @@ class ObjectBlobs:
             elif len(objects) == 1 and size < MAX_COPY:
                 obstore.copy(self._store, objects[0][0], location)
             else:
-                with obstore.open_writer(
-                    self._store, location, buffer_size=PART, max_concurrency=CONCURRENCY
-                ) as writer:
+                with _open_writer(self._store, location, size) as writer:
                     for piece in self.read_upload(upload, state, size):
                         writer.write(piece)
         self.discard(upload)
+
+    def adopt(self, path: str, location: str) -> Adopted:
+        try:
+            with open(path, "rb", buffering=0) as file, _translated("take over a blob"):
+                size = os.fstat(file.fileno()).st_size
+                with _open_writer(self._store, location, size) as writer:
+                    while piece := file.read(PIECE):
+                        writer.write(piece)
+        except OSError as error:
+            raise Unavailable(f"cannot take over a blob: {error.strerror}") from error
+        return Adopted.COPIED
 
     def discard(self, upload: str) -> None:
         with _translated("delete from the registry's storage"):

@@ -6,6 +6,7 @@ All methods block, except `stream`: callers run them in threads. Errors: `NoSpac
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -67,6 +68,14 @@ class Appender(Protocol):
         ...
 
 
+class Adopted(enum.Enum):
+    """How a file became a blob: the same file, by a hard link; another file with the same blocks; or anew."""
+
+    LINKED = "linked"
+    CLONED = "cloned"
+    COPIED = "copied"
+
+
 class BlobStore(Protocol):
     """Where blobs and unfinished uploads lie."""
 
@@ -78,6 +87,10 @@ class BlobStore(Protocol):
 
         Conflict when another request holds it; NotFound when its bytes are not there.
         """
+        ...
+
+    def adopt(self, path: str, location: str) -> Adopted:
+        """A file of this machine, which nobody changes, becomes a blob as well, durably; how."""
         ...
 
     def read_upload(self, upload: str, state: str, length: int) -> Iterator[bytes]:

@@ -125,7 +125,7 @@ def finish_upload(
         known = Blob(digest, size, location)
     if known.location != location:
         doom(connection, spare)
-    _link(connection, key, digest, grace)
+    link(connection, key, digest, grace)
     return known
 
 
@@ -159,7 +159,8 @@ def _blob(connection: Connection, digest: str) -> Blob | None:
     return Blob(*row) if row is not None else None
 
 
-def _link(connection: Connection, key: int, digest: str, grace: int) -> None:
+def link(connection: Connection, key: int, digest: str, grace: int) -> None:
+    """The repository has the blob from now on; after the grace the collector looks whether that is needed."""
     moment = now()
     connection.execute(
         insert_new(connection, repository_blobs)
@@ -189,7 +190,7 @@ def mount_blob(connection: Connection, repository: str, digest: str, source: str
     known = _blob(connection, digest)
     if known is None or is_lost(known.location):
         return None
-    _link(connection, key, digest, grace)
+    link(connection, key, digest, grace)
     return known
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Connection, Table, and_, delete, exists, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -63,10 +64,10 @@ def put_manifest(
     """Stores a manifest under its digest and moves tags to it; or stores nothing, and tells what it lacks."""
     key = repository_id(connection, repository, create=True)
     assert key is not None
-    sizes = _sizes(connection, key, manifest.references)
+    sizes, references = _found(connection, key, manifest.references)
     missing = [
         Missing(reference, sizes.get(reference.digest, -1))
-        for reference in manifest.references
+        for reference in references
         if not _is_there(reference, sizes)
     ]
     if missing:
@@ -74,7 +75,7 @@ def put_manifest(
         return missing
     moment = now()
     put_row(connection, key, manifest, moment)
-    put_references(connection, key, manifest.digest, [r for r in manifest.references if r.digest in sizes])
+    put_references(connection, key, manifest.digest, [r for r in references if r.digest in sizes])
     _take_over(connection, key, manifest.digest, new_tags)
     for tag in new_tags:
         connection.execute(
@@ -89,10 +90,15 @@ def put_manifest(
 
 def put_row(connection: Connection, key: int, manifest: NewManifest, moment: int) -> None:
     """The manifest itself, without what it refers to."""
+    # What a fault of the disk has changed is mended by the next push.
     connection.execute(
         insert_new(connection, manifest_payloads)
         .values(digest=manifest.digest, payload=manifest.payload)
-        .on_conflict_do_nothing(index_elements=["digest"])
+        .on_conflict_do_update(
+            index_elements=["digest"],
+            set_={"payload": manifest.payload},
+            where=manifest_payloads.c.payload != manifest.payload,
+        )
     )
     connection.execute(
         insert_new(connection, undescribed_manifests)
@@ -150,28 +156,41 @@ def _is_there(reference: Reference, sizes: dict[str, int]) -> bool:
     return reference.size in (-1, size)
 
 
-def _sizes(connection: Connection, key: int, references: Sequence[Reference]) -> dict[str, int]:
-    """The sizes of those that the repository has."""
+def _found(
+    connection: Connection, key: int, references: Sequence[Reference]
+) -> tuple[dict[str, int], list[Reference]]:
+    """The sizes of those that the repository has, and the references as what they are here: an index may list
+    blobs (BuildKit's caches do)."""
+    sizes = _blob_sizes(connection, key, [r.digest for r in references if not r.is_manifest])
+    wanted = [reference.digest for reference in references if reference.is_manifest]
+    for begin in range(0, len(wanted), SLICE):
+        query = select(manifests.c.digest, manifests.c.size).where(
+            manifests.c.repository == key, manifests.c.digest.in_(wanted[begin : begin + SLICE])
+        )
+        sizes.update((digest, size) for digest, size in connection.execute(query))
+    others = _blob_sizes(connection, key, [digest for digest in wanted if digest not in sizes])
+    if not others:
+        return sizes, list(references)
+    sizes.update(others)
+    return sizes, [
+        msgspec.structs.replace(reference, is_manifest=False) if reference.digest in others else reference
+        for reference in references
+    ]
+
+
+def _blob_sizes(connection: Connection, key: int, wanted: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for is_manifest in (False, True):
-        wanted = [reference.digest for reference in references if reference.is_manifest is is_manifest]
-        for begin in range(0, len(wanted), SLICE):
-            part = wanted[begin : begin + SLICE]
-            if is_manifest:
-                query = select(manifests.c.digest, manifests.c.size).where(
-                    manifests.c.repository == key, manifests.c.digest.in_(part)
-                )
-            else:
-                query = (
-                    select(blobs.c.digest, blobs.c.size)
-                    .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-                    .where(
-                        repository_blobs.c.repository == key,
-                        blobs.c.digest.in_(part),
-                        blobs.c.location.not_like("lost/%"),
-                    )
-                )
-            sizes.update((digest, size) for digest, size in connection.execute(query))
+    for begin in range(0, len(wanted), SLICE):
+        query = (
+            select(blobs.c.digest, blobs.c.size)
+            .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+            .where(
+                repository_blobs.c.repository == key,
+                blobs.c.digest.in_(wanted[begin : begin + SLICE]),
+                blobs.c.location.not_like("lost/%"),
+            )
+        )
+        sizes.update((digest, size) for digest, size in connection.execute(query))
     return sizes
 
 
