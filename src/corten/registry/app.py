@@ -29,6 +29,7 @@ from corten.registry.handlers import (
     health,
     manifests,
     metrics,
+    page,
     referrers,
     tags,
     token,
@@ -55,6 +56,8 @@ _TABLE: dict[Resource, dict[str, tuple[Action | None, Handler]]] = {
     Resource.METRICS: {"GET": (None, metrics.get)},
     Resource.TOKEN: {"GET": (None, token.get), "POST": (None, token.post)},
     Resource.BASE: {"GET": (Action.BASE, base.get)},
+    # The page asks by itself: what it tells of a refusal is a page as well.
+    Resource.PAGE: {"GET": (None, page.get)},
     Resource.CATALOG: {"GET": (Action.LIST, catalog.get)},
     Resource.TAGS: {"GET": (Action.PULL, tags.get)},
     Resource.REFERRERS: {"GET": (Action.PULL, referrers.get)},
@@ -233,7 +236,7 @@ class Application:
         first = errors[0]
         if REQUEST_ID not in request:
             self._name_request(request)
-        response = web.Response(
+        response = request.get(page.FAILURE) or web.Response(
             body=errors_body(errors),
             status=first.status,
             content_type="application/json",

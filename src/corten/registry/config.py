@@ -13,6 +13,7 @@ from corten.errors import InvalidArgument
 from corten.registry import sections
 from corten.registry.accounts import settings
 from corten.registry.accounts.settings import Tokens
+from corten.registry.page.settings import PageSettings
 from corten.registry.sections import AuditLogging, MetricsServing, Rates, Tls
 from corten.registry.upstream import settings as upstream_settings
 from corten.registry.upstream.settings import Cache, Upstream
@@ -83,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     upstreams: dict[str, Upstream] = {}
     """Registries whose images are fetched when they are asked for (`upstream/settings.py`)."""
     cache: Cache = Cache()
+    page: PageSettings = PageSettings()
 
     @property
     def root_path(self) -> Path:

@@ -7,6 +7,8 @@ import enum
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from corten.registry.page.addresses import is_page
+
 
 class Resource(enum.Enum):
     """What a path names."""
@@ -22,6 +24,7 @@ class Resource(enum.Enum):
     HEALTH = "health"
     TOKEN = "token"
     METRICS = "metrics"
+    PAGE = "page"
 
 
 class Route(NamedTuple):
@@ -46,6 +49,9 @@ def find(path: str) -> Route | None:
             return Route(Resource.METRICS)
         if path == "/token":
             return Route(Resource.TOKEN)
+        if is_page(path):
+            # What it is about may be no repository: the page reads the rest, and tells.
+            return Route(Resource.PAGE, "", path)
         return Route(Resource.HEALTH, "", _HEALTH[path]) if path in _HEALTH else None
     rest = path[4:]
     head, _, last = rest.rpartition("/")

@@ -20,6 +20,7 @@ from corten.registry.readiness import Readiness
 from corten.registry.uploads import Uploads
 
 if TYPE_CHECKING:
+    from corten.registry.page.opening import Page
     from corten.registry.upstream.cache import PullThrough
 
 
@@ -37,6 +38,7 @@ class Services:
     tokens: TokenService | None = None
     upstreams: PullThrough | None = None
     metrics: Metrics | None = None
+    page: Page | None = None
 
     def location(self, request: web.BaseRequest, path: str) -> str:
         """`path` as a client has to ask for it, through whichever proxies."""

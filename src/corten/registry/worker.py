@@ -28,6 +28,7 @@ from corten.registry.metadata.database import Database
 from corten.registry.metadata.store import Metadata, SqlMetadata
 from corten.registry.metrics import Metrics
 from corten.registry.metrics_app import MetricsApplication
+from corten.registry.page.opening import Page
 from corten.registry.rate_limits import Addresses, RateLimits
 from corten.registry.readiness import Readiness
 from corten.registry.recorder import Recorder
@@ -74,6 +75,7 @@ class Worker:
             readiness=Readiness(metadata, blobs, self.audit),
             tokens=tokens,
             upstreams=open_upstreams(config, metadata, blobs, self.uploads),
+            page=Page(config, blobs) if config.page.enabled else None,
             metrics=Metrics(shared.counters, metadata, config.metrics) if config.metrics.enabled else None,
         )
         layout = shared.counters.layout
@@ -178,6 +180,8 @@ class Worker:
         await self.uploads.close()
         await self.services.access.close()
         await self.metadata.close()
+        if self.services.page is not None:
+            await self.services.page.close()
         if isinstance(self.audit, AuditLog):
             self.audit.close()
         if self._lines is not None:

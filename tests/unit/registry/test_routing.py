@@ -29,6 +29,9 @@ from corten.registry.routing import Resource, Route, find
         ("/v2/a/uploads/blobs/uploads/x", Route(Resource.UPLOAD, "a/uploads", "x")),
         ("/healthz", Route(Resource.HEALTH, "", "live")),
         ("/readyz", Route(Resource.HEALTH, "", "ready")),
+        ("/", Route(Resource.PAGE, "", "/")),
+        ("/r/v2/name%3atag", Route(Resource.PAGE, "", "/r/v2/name:tag")),
+        ("/static/page.css", Route(Resource.PAGE, "", "/static/page.css")),
     ],
 )
 def test_paths(path: str, route: Route) -> None:
@@ -36,7 +39,19 @@ def test_paths(path: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "", "/v1/", "/v2/a", "/v2/a/b", "/v2/a/tags/other", "/v2/_catalog/x", "/v2x/", "//v2/"]
+    "path",
+    [
+        "",
+        "/v1/",
+        "/r",
+        "/layers/x",
+        "/v2/a",
+        "/v2/a/b",
+        "/v2/a/tags/other",
+        "/v2/_catalog/x",
+        "/v2x/",
+        "//v2/",
+    ],
 )
 def test_paths_that_are_none(path: str) -> None:
     assert find(path) is None

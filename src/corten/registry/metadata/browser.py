@@ -58,6 +58,9 @@ class Browser:
     async def tag_count(self, repository: str) -> int:
         return await self._read(browsing.tag_count, repository)
 
+    async def has_manifests(self, repository: str) -> bool:
+        return await self._read(browsing.has_manifests, repository)
+
     async def manifest_rows(self, repository: str, digests: Sequence[str]) -> dict[str, ManifestRow]:
         return await self._read(browsing.manifest_rows, repository, digests)
 
@@ -95,8 +98,12 @@ class Browser:
     async def payloads_of(self, digests: Sequence[str]) -> dict[str, Payload]:
         return await self._read(browsing.payloads_of, digests)
 
-    async def blob_locations(self, digests: Sequence[str]) -> dict[str, tuple[str, int]]:
-        return await self._read(browsing.blob_locations, digests)
+    async def blobs_in(self, repository: str, digests: Sequence[str]) -> dict[str, tuple[str, int]]:
+        return await self._read(browsing.blobs_in, repository, digests)
+
+    def blob_locations_now(self, digests: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """`browsing.blob_locations`, for a thread that may wait."""
+        return self._database.read(browsing.blob_locations, digests)
 
     async def put_facts(self, found: Sequence[Facts], looked_at: Sequence[str]) -> None:
         await self._run(self._database.write_lightly, browsing.put_facts, found, looked_at)

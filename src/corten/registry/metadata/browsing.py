@@ -227,6 +227,19 @@ def tag_count(connection: Connection, repository: str) -> int:
     ).scalar_one()
 
 
+def has_manifests(connection: Connection, repository: str) -> bool:
+    """Whether there is such a repository, with anything in it."""
+    return (
+        connection.execute(
+            select(manifests.c.digest)
+            .join(repositories, repositories.c.id == manifests.c.repository)
+            .where(repositories.c.name == repository)
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
 def manifest_rows(
     connection: Connection, repository: str, digests: Sequence[str], *, payload: bool = False
 ) -> dict[str, ManifestRow]:
@@ -335,8 +348,9 @@ def indexes_of(connection: Connection, repository: str, digest: str, limit: int)
 def users_of_blob(
     connection: Connection, digest: str, without: str, limit: int
 ) -> list[tuple[str, str, str]]:
-    """(repository, manifest, a tag of it or "") of manifests that need a blob, but for the manifest
+    """(repository, manifest, a tag of it or of an index that lists it, or "") of manifests that need a blob, but for the manifest
     `without`; at most `limit`."""
+    index = manifest_references.alias()
     of_manifest = (
         select(func.min(tags.c.name))
         .where(
@@ -346,8 +360,18 @@ def users_of_blob(
         .correlate(manifest_references)
         .scalar_subquery()
     )
+    of_index = (
+        select(func.min(tags.c.name))
+        .join(index, and_(index.c.repository == tags.c.repository, index.c.manifest == tags.c.manifest))
+        .where(
+            index.c.repository == manifest_references.c.repository,
+            index.c.target == manifest_references.c.manifest,
+        )
+        .correlate(manifest_references)
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        select(repositories.c.name, manifest_references.c.manifest, of_manifest)
+        select(repositories.c.name, manifest_references.c.manifest, func.coalesce(of_manifest, of_index))
         .select_from(repository_blobs)
         .join(
             manifest_references,
@@ -388,6 +412,17 @@ def blob_locations(connection: Connection, digests: Sequence[str]) -> dict[str, 
     """Where blobs lie, and their sizes."""
     rows = connection.execute(
         select(blobs.c.digest, blobs.c.location, blobs.c.size).where(blobs.c.digest.in_(digests))
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def blobs_in(connection: Connection, repository: str, digests: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """`blob_locations` of those that a repository has."""
+    rows = connection.execute(
+        select(blobs.c.digest, blobs.c.location, blobs.c.size)
+        .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+        .join(repositories, repositories.c.id == repository_blobs.c.repository)
+        .where(repositories.c.name == repository, blobs.c.digest.in_(digests))
     )
     return {row[0]: (row[1], row[2]) for row in rows}
 

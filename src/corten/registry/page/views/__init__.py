@@ -1,0 +1,1 @@
+"""One file per page. Each has `show(visit)`, which gives a template and its values."""
