@@ -53,7 +53,7 @@ class AccountAccess:
         scheme, _, credential = header.partition(" ")
         if scheme.lower() == "bearer":
             return self._bearer(request, action, repository, credential.strip())
-        scope = scope_of(action, repository)
+        scope = scope_of(request, action, repository)
         if scheme.lower() != "basic":
             raise unauthorized(
                 self._config, request, "credentials are taken as Basic or as a Bearer token", scope
@@ -87,11 +87,14 @@ class AccountAccess:
         if action is not Action.BASE and self._may(ANONYMOUS, action, repository):
             return ANONYMOUS
         raise unauthorized(
-            self._config, request, f"sign in to {_what(action, repository)}", scope_of(action, repository)
+            self._config,
+            request,
+            f"sign in to {_what(action, repository)}",
+            scope_of(request, action, repository),
         )
 
     def _bearer(self, request: web.BaseRequest, action: Action, repository: str, token: str) -> Identity:
-        scope = scope_of(action, repository)
+        scope = scope_of(request, action, repository)
         try:
             claims = self._tokens.verify(self._current.book, token)
         except BadToken as why:
