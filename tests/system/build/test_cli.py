@@ -406,6 +406,27 @@ def test_the_cache_is_shown_and_pruned(corten: Corten, context: Path) -> None:
     assert "hello" not in said and said.count("CACHED") <= 1
 
 
+def test_what_the_cache_keeps_counts_once_its_image_is_gone(corten: Corten, tmp_path: Path) -> None:
+    context = write_context(
+        tmp_path / "c", {"Dockerfile": "FROM busybox\nCOPY f /f\n", "f": "kept " * 1_000_000}
+    )
+
+    def taken() -> tuple[str, str]:
+        entries = corten("builder", "du", "--verbose").stdout.split("\n\n")
+        (entry,) = (entry for entry in entries if "COPY f /f" in entry)
+        told = dict(line.split(":", 1) for line in entry.strip().splitlines())
+        return told["Size"].strip(), told["Shared"].strip()
+
+    corten("build", "-q", "-t", "kept:1", str(context))
+    shared = taken()
+    corten("rmi", "kept:1")
+    own = taken()
+    assert (shared[1], own[1]) == ("true", "false")
+    assert float(shared[0].removesuffix("MB")) >= 5.0
+    # The layer's tar is the image's blob by another name: it is there once.
+    assert 5.0 <= float(own[0].removesuffix("MB")) < 5.1
+
+
 def test_events_tell_of_builds(corten: Corten, context: Path) -> None:
     began = str(int(time.time()) - 1)
     corten("build", "-q", "-t", "told:1", str(context))

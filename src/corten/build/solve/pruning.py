@@ -319,16 +319,17 @@ class _Sizes:
         row = self._rows.get(layer)
         if row is None:
             return 0
+        seen: set[tuple[int, int]] = set()
         if whole:
-            return self._own(layer, int(row[1]))
-        size = 0 if self.is_images(layer) else self._own(layer, int(row[1]))
+            return self._own(layer, int(row[1]), seen)
+        size = 0 if self.is_images(layer) else self._own(layer, int(row[1]), seen)
         if row[3]:
             blob = msgspec.json.decode(row[3], type=Descriptor)
-            if blob.digest not in self._blobs and self._images.content.contains(blob.digest):
-                size += blob.size
+            if blob.digest not in self._blobs:
+                size += allocated([self._images.content.path(blob.digest)], seen)
         return size
 
-    def _own(self, layer: str, noted: int) -> int:
+    def _own(self, layer: str, noted: int, seen: set[tuple[int, int]]) -> int:
         (known,) = self._layers.known([layer])
         if not known.is_made_here:
             with contextlib.suppress(NotFound):
@@ -337,7 +338,8 @@ class _Sizes:
         directory = self._layers.directory(known)
         if (directory / "fs").is_dir():
             return noted  # counting blocks would take as long as it has files
-        return allocated([directory])
+        # A layer that an image took is a link to the image's; its tar may be the blob, by a second name.
+        return allocated([directory.resolve()], seen)
 
 
 def _mount_item(mount: MountUsage) -> CacheItem:
