@@ -213,6 +213,9 @@ class Checker:
             for image in images:
                 for done in check.image(image, running):
                     self._step("layers", done, len(check.seen), total)
+            if not self._bad_rows:
+                for done in check.kept():
+                    self._step("layers", done, len(check.seen), total)
         if not self._bad_rows:
             check.orphans()
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 
-from corten.errors import CortenError, NoSpace
+from corten.errors import CortenError, NoSpace, NotFound
 from corten.image.fsck.problem import Problem
 from corten.image.model import Image
 from corten.image.registrar import Registrar
 from corten.snapshot import Layer
 from corten.snapshot.comparison import difference
+from corten.snapshot.erofs.mounts import DATA
 from corten.snapshot.overlay import OverlaySnapshotter
 from corten.snapshot.overlay_session import OverlaySession
 
@@ -124,6 +126,34 @@ class LayerCheck:
         if record.diff_id != layer.diff_id:
             return f"its record names the diff ID {record.diff_id}"
         return ""
+
+    def kept(self) -> Iterator[str]:
+        """Layers that no image has, and the build cache keeps: their tars against their digests. After all
+        images; their chain IDs."""
+        with self._registrar.lock:
+            unneeded = self._registrar.unneeded_layers()
+        for chain_id in self._snapshotter.walk():
+            if chain_id not in self.seen and chain_id not in unneeded:
+                with self._registrar.pin_chain([chain_id]):
+                    self._kept(chain_id)
+                yield chain_id
+
+    def _kept(self, chain_id: str) -> None:
+        try:
+            diff_id = self._snapshotter.record(chain_id).diff_id
+            with (self._snapshotter.directory(chain_id) / DATA).open("rb") as tar:
+                actual = f"sha256:{hashlib.file_digest(tar, 'sha256').hexdigest()}"
+        except (NotFound, FileNotFoundError):
+            return  # removed meanwhile, or there is only what was made of a tar
+        if not diff_id or actual == diff_id:
+            return
+        problem = Problem("layer", chain_id, f"the build cache keeps it, and its tar has the digest {actual}")
+        if self._repair:
+            self._snapshotter.remove(chain_id)
+            problem.repaired = "removed: the next build that wants it makes it again"
+        else:
+            problem.remedy = "corten system fsck --repair removes it, and a build makes it again"
+        self._found(problem)
 
     def orphans(self) -> None:
         """Layers that no image has, and no pull keeps."""

@@ -205,3 +205,20 @@ def test_orphan_layer(store: ImageStore) -> None:
     found = [problem for problem in check(store, repair=True) if problem.kind == "layer"]
     assert {problem.subject for problem in found} == set(image.chain)
     assert list(store.snapshotter.walk()) == []
+
+
+@pytest.mark.parametrize("store", ["erofs-tar"], indirect=True)
+def test_a_layer_that_only_the_build_cache_keeps(store: ImageStore) -> None:
+    (image,) = store.list()
+    load(store, docker_archive([tar_of([member("other", b"")])]))
+    store.registrar.keepers.append(lambda: set(image.chain))
+    store.remove(image.id, force=True)
+    assert check(store) == []
+    tar = store.snapshotter.directory(image.chain[0]) / "layer.tar"  # type: ignore[attr-defined]
+    damage(tar, 600)
+    (told,) = check(store)
+    assert (told.kind, told.subject) == ("layer", image.chain[0]) and "build cache" in told.problem
+    (mended,) = check(store, repair=True)
+    assert mended.repaired
+    assert image.chain[0] not in store.snapshotter.walk() and image.chain[1] in store.snapshotter.walk()
+    assert check(store) == []
