@@ -220,7 +220,6 @@ class Launching:
         core, host = self._core, container.host_config
         directory = core.paths.container(container.id)
         peers: dict[str, int] = {}
-        shm = ""
         for kind, mode, what in (
             ("net", host.network_mode, "network"),
             ("pid", host.pid_mode, "PID namespace"),
@@ -229,15 +228,11 @@ class Launching:
             if mode.startswith("container:"):
                 peer = self._peer(mode, what)
                 peers[kind] = peer.state.pid
-                if kind == "ipc":
-                    if peer.host_config.ipc_mode not in ("shareable", "host"):
-                        raise Conflict(
-                            f"cannot join IPC of a non-shareable container {peer.short_id} "
-                            "(hint: use IpcMode:shareable for the donor container)"
-                        )
-                    shm = self._shm(peer)
-        if host.ipc_mode == "shareable":
-            shm = self._shm(container)
+                if kind == "ipc" and peer.host_config.ipc_mode not in ("shareable", "host"):
+                    raise Conflict(
+                        f"cannot join IPC of a non-shareable container {peer.short_id} "
+                        "(hint: use IpcMode:shareable for the donor container)"
+                    )
         files_of = directory
         if host.network_mode.startswith("container:"):
             files_of = core.paths.container(host.network_mode.removeprefix("container:"))
@@ -251,7 +246,6 @@ class Launching:
             cgroup=core.cgroup_path(container),
             files=files,
             peers=peers,
-            shm=shm,
             volumes={m.name: core.volumes.mount(m.name) for m in mounts if m.type == "volume"},
             images=images,
             empty=str(core.paths.empty),
@@ -272,14 +266,6 @@ class Launching:
         if not peer.state.status.has_process:
             raise Conflict(f"cannot join {what} of a non running container: {peer.id}")
         return peer
-
-    def _shm(self, container: Container) -> str:
-        """The directory behind a /dev/shm that several containers share: it goes with the run directory."""
-        path = self._core.paths.container_run(container.id) / "shm"
-        if not path.exists():
-            path.mkdir(parents=True, exist_ok=True)
-            path.chmod(0o1777)
-        return str(path)
 
 
 async def _abandon(monitor: Monitor) -> None:

@@ -10,7 +10,7 @@ from corten.errors import StartError
 from corten.linux import mount as m
 from corten.linux import prctl as p
 from corten.linux.erofs import open_image
-from corten.linux.namespace import CLONE_NEWPID, setns
+from corten.linux.namespace import CLONE_NEWNS, CLONE_NEWPID, setns
 from corten.linux.openat2 import O_PATH
 from corten.linux.statfs import NSFS_MAGIC, file_system_type
 from corten.runtime.execute_idmap import mapping_namespace
@@ -116,6 +116,27 @@ class Preparation:
         except OSError as error:
             raise StartError(f"cannot mount the layer {os.fsdecode(source)}: {error.strerror}") from error
 
+    def peers_tree(self, pid: int, source: bytes) -> None:
+        """Clone a mount of a running container: only in its mount namespace can that be done."""
+        back = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            there = _open_namespace("mount", f"/proc/{pid}/ns/mnt")
+            try:
+                setns(there, CLONE_NEWNS)
+            finally:
+                os.close(there)
+            try:
+                fd = m.open_tree(m.AT_FDCWD, source, m.OPEN_TREE_CLONE | m.AT_SYMLINK_NOFOLLOW)
+            finally:
+                setns(back, CLONE_NEWNS)
+        except OSError as error:
+            raise StartError(
+                f"cannot share {source.decode()} of the container whose process is {pid}: {error.strerror}"
+            ) from error
+        finally:
+            os.close(back)
+        self.slots.append(fd)
+
     def tree(self, source: bytes, recursive: bool, mappings: Any, subpath: bytes = b"") -> None:
         """Clone a mount to bind, here where the host's files can be reached; with its own id mapping,
         perhaps.
@@ -171,5 +192,6 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "open_container": Preparation.container,
     "open_container_root": Preparation.container_root,
     "clone_tree": Preparation.tree,
+    "clone_peers_tree": Preparation.peers_tree,
     "open_layer": Preparation.layer,
 }

@@ -21,7 +21,7 @@ from corten.runtime.plan_mounts import (
     relative,
 )
 from corten.runtime.plan_process import compile_finish, compile_identity
-from corten.runtime.plan_provided import FileMount, LayeredMount, compile_provided
+from corten.runtime.plan_provided import ProvidedMount, compile_provided
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def compile_plan(
     preserve_fds: int = 0,
     death_signal: int = SIGKILL,
     seccomp_cache: str | None = None,
-    more_mounts: tuple[Mount | LayeredMount | FileMount, ...] = (),
+    more_mounts: tuple[Mount | ProvidedMount, ...] = (),
 ) -> Plan:
     """The plan that makes container `container_id` from `spec`; InvalidArgument or Unsupported when it
     cannot.
@@ -374,7 +374,7 @@ def _compile_root(
     spec: Spec,
     root: Directory | Overlay,
     process: Process,
-    more_mounts: tuple[Mount | LayeredMount | FileMount, ...],
+    more_mounts: tuple[Mount | ProvidedMount, ...],
     *,
     no_pivot: bool,
 ) -> None:

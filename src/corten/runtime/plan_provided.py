@@ -1,4 +1,5 @@
-"""Mounts that no specification can name: parts of layered file systems, and files that are in memory only."""
+"""Mounts that no specification can name: parts of layered file systems, files that are in memory only, and
+another container's."""
 
 from __future__ import annotations
 
@@ -44,11 +45,30 @@ class FileMount(Struct, frozen=True, kw_only=True):
     executable: bool = False
 
 
-def compile_provided(draft: Draft, mount: LayeredMount | FileMount, *, user_namespace: bool) -> None:
+class SharedMount(Struct, frozen=True, kw_only=True):
+    """What is mounted at `destination` in the running container whose process is `pid`: at the same place."""
+
+    destination: str
+    pid: int
+
+
+ProvidedMount = LayeredMount | FileMount | SharedMount
+
+
+def compile_provided(draft: Draft, mount: ProvidedMount, *, user_namespace: bool) -> None:
     """One operation of the child. `user_namespace`: overlay's marks are those of ordinary users."""
     target = relative_or_lenient(mount.destination)
     if target == b".":
         raise InvalidArgument(f"cannot mount over the container's root ({mount.destination!r})")
+    if isinstance(mount, SharedMount):
+        draft.add(
+            "bind",
+            target,
+            draft.parent("clone_peers_tree", mount.pid, os.fsencode(mount.destination)),
+            False,
+            None,
+        )
+        return
     scratch = os.fsencode(mount.scratch)
     if isinstance(mount, FileMount):
         attributes = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV

@@ -109,6 +109,18 @@ async def test_shared_memory_of_a_shareable_container(boat: Boat) -> None:
     assert second.out == "shared\n"
 
 
+async def test_shared_memory_has_the_size_that_the_donor_was_given(boat: Boat) -> None:
+    donor = await boat.start("sleep", "60", name="donor", host={"ipc_mode": "shareable", "shm_size": 2 << 20})
+    command = "df -k /dev/shm | tail -n 1 | awk '{print $2}'; dd if=/dev/zero of=/dev/shm/big bs=1M count=3"
+    second = await boat.sh(command, host={"ipc_mode": "container:donor"})
+    assert second.out.splitlines()[0] == "2048"
+    assert "No space left on device" in second.err
+    await boat.containers.stop(donor, timeout=0)
+    await boat.containers.start(donor)
+    again = await boat.sh("ls /dev/shm", host={"ipc_mode": "container:donor"})
+    assert again.out == ""
+
+
 async def test_no_mount_is_visible_on_the_host(boat: Boat) -> None:
     identity = await boat.start("sleep", "60")
     assert identity not in Path("/proc/self/mountinfo").read_text()

@@ -42,7 +42,7 @@ from corten.runtime.devices import (
     parse_rule,
 )
 from corten.runtime.mount_options import SUBPATH
-from corten.runtime.plan_provided import LayeredMount
+from corten.runtime.plan_provided import LayeredMount, ProvidedMount, SharedMount
 from corten.volume.driver import VolumeMount
 
 SHM_SIZE = 64 * 1024 * 1024
@@ -90,16 +90,15 @@ class Surroundings:
     """What a spec depends on outside of the container's own record.
 
     `directory`: the container's data directory. `files`: destination → source of resolv.conf, hostname and
-    hosts. `peers`: "net", "pid", "ipc" → the pid of the container that is joined. `shm`: the directory that a
-    shareable /dev/shm is, or "". `volumes`: name → its mount. `images`: image mounts' lower directories by
-    destination, topmost first. `empty`: an empty directory of the host, which image mounts need.
+    hosts. `peers`: "net", "pid", "ipc" → the pid of the container that is joined. `volumes`: name → its
+    mount. `images`: image mounts' lower directories by destination, topmost first. `empty`: an empty
+    directory of the host, which image mounts need.
     """
 
     directory: str
     cgroup: str
     files: Mapping[str, str] = field(default_factory=dict)
     peers: Mapping[str, int] = field(default_factory=dict)
-    shm: str = ""
     volumes: Mapping[str, VolumeMount] = field(default_factory=dict)
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     empty: str = ""
@@ -252,8 +251,8 @@ def _mounts(container: Container, around: Surroundings) -> tuple[Mount, ...]:
         _MQUEUE_HOST if host.ipc_mode == "host" and Path("/dev/mqueue").is_dir() else _MQUEUE,
     ]
     taken = {mount.destination for mount in container.definition.mounts}
-    if host.ipc_mode != "none" and "/dev/shm" not in taken:
-        result.append(_shm(host, around))
+    if host.ipc_mode != "none" and "ipc" not in around.peers and "/dev/shm" not in taken:
+        result.append(_shm(host))
     result = [mount for mount in result if mount.destination not in taken]
     result += [
         Mount(destination=destination, type="bind", source=source, options=("rbind", "rprivate"))
@@ -265,10 +264,17 @@ def _mounts(container: Container, around: Surroundings) -> tuple[Mount, ...]:
     return tuple(result)
 
 
-def later_mounts(container: Container, around: Surroundings) -> tuple[Mount | LayeredMount, ...]:
-    """Mounts of images, which no specification can name, and what comes after the first of them: it may lie
-    below."""
+def later_mounts(container: Container, around: Surroundings) -> tuple[Mount | ProvidedMount, ...]:
+    """What no specification can name: the shared memory of a container that is joined, and mounts of images,
+    with what comes after the first of them, as it may lie below."""
     mounts = container.definition.mounts
+    shared: list[ProvidedMount] = []
+    if "ipc" in around.peers and not any(mount.destination == "/dev/shm" for mount in mounts):
+        shared.append(SharedMount(destination="/dev/shm", pid=around.peers["ipc"]))
+    return (*shared, *_with_images(mounts, around))
+
+
+def _with_images(mounts: list[MountRecord], around: Surroundings) -> tuple[Mount | ProvidedMount, ...]:
     return tuple(
         LayeredMount(
             destination=record.destination,
@@ -288,16 +294,9 @@ def _first_image(mounts: list[MountRecord]) -> int:
     return next((at for at, record in enumerate(mounts) if record.type == "image"), len(mounts))
 
 
-def _shm(host: HostConfig, around: Surroundings) -> Mount:
+def _shm(host: HostConfig) -> Mount:
     if host.ipc_mode == "host":
         return Mount(destination="/dev/shm", type="bind", source="/dev/shm", options=("rbind",))
-    if around.shm:
-        return Mount(
-            destination="/dev/shm",
-            type="bind",
-            source=around.shm,
-            options=("rbind", "nosuid", "noexec", "nodev"),
-        )
     return Mount(
         destination="/dev/shm",
         type="tmpfs",
