@@ -80,6 +80,15 @@ def signed_checksum(block: bytes) -> int:
     return checksum(block) - 256 * sum(1 for i, byte in enumerate(block) if byte > 127 and not 148 <= i < 156)
 
 
+def is_header(block: bytes) -> bool:
+    """Whether its checksum is right."""
+    try:
+        stored = number(block[148:156], "the checksum")
+    except ArchiveError:
+        return False
+    return stored == checksum(block) or stored == signed_checksum(block)
+
+
 def number(field: bytes, what: str) -> int:
     """An octal number, or a base-256 one (GNU) when the first byte's high bit is set."""
     first = field[0]

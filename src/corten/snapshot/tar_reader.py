@@ -144,8 +144,7 @@ class TarReader:
                 if second != h.ZERO_BLOCK:
                     raise self._error("data follows a lone block of zeros")
             return None
-        stored = h.number(block[148:156], "the checksum")
-        if stored != h.checksum(block) and stored != h.signed_checksum(block):
+        if not h.is_header(block):
             raise self._error(
                 f"the header at byte {self.offset - BLOCK} has a wrong checksum: this is no tar"
             )

@@ -184,6 +184,8 @@ def test_what_is_no_tar() -> None:
     for data in (b"", b"hello", b"\x7fELF" + bytes(600), os.urandom(4096)):
         with pytest.raises(ArchiveError):
             list(reader_of(data, require_end=True))
+    with pytest.raises(ArchiveError, match="this is no tar"):
+        list(reader_of(b"root:x:0:0:root:/root:/bin/sh\n" * 200))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
