@@ -44,19 +44,20 @@ class S3Server:
                 "needs an S3-compatible server: go install github.com/versity/versitygw/cmd/versitygw@latest"
             )
         self.port = free_port()
+        self._directory = directory
         data, sidecar = directory / "s3", directory / "attributes"
         for path in (data / "images", sidecar):
             path.mkdir(parents=True)
+        self._command = [
+            program,
+            *("--access", ACCESS, "--secret", SECRET, "--port", f"127.0.0.1:{self.port}"),
+            *("posix", "--sidecar", str(sidecar), str(data)),
+        ]
         self._log = open(directory / "s3.log", "wb")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [
-                program,
-                *("--access", ACCESS, "--secret", SECRET, "--port", f"127.0.0.1:{self.port}"),
-                *("posix", "--sidecar", str(sidecar), str(data)),
-            ],
-            stdout=self._log,
-            stderr=self._log,
-        )
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -67,7 +68,7 @@ class S3Server:
             except OSError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     self.close()
-                    raise RuntimeError((directory / "s3.log").read_text()) from None
+                    raise RuntimeError((self._directory / "s3.log").read_text()) from None
                 time.sleep(0.05)
 
     @property
@@ -90,9 +91,13 @@ class S3Server:
     def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """At once, as a crash does."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        self.stop()
         self._log.close()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry_server import ServerProcess, digest_of, make_image
+from tests.registry_pushers import pushing, verify
+from tests.registry_server import Client, ServerProcess, digest_of, make_image
 from tests.registry_stores import PostgresServer, S3Server
 
 
@@ -70,10 +71,7 @@ def test_database_goes_away_and_comes_back(postgres: PostgresServer, tmp_path: P
             assert client.get("/readyz").status == 503
         finally:
             postgres.start()
-        deadline = time.monotonic() + 30
-        while client.get("/readyz").status != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until_ready(client)
         assert client.get("/v2/app/manifests/latest").body == image.payload
         client.push_image("app", "next", make_image())
     finally:
@@ -163,5 +161,121 @@ def test_bytes_that_were_lost_are_found_by_check(tmp_path: Path) -> None:
         assert found.returncode == 0, found.stdout
         for layer in image.layers:
             assert client.get(f"/v2/app/blobs/{digest_of(layer)}").body == layer
+    finally:
+        server.close()
+
+
+def wait_until_ready(client: Client) -> None:
+    deadline = time.monotonic() + 30
+    while client.get("/readyz").status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def settle(server: ServerProcess) -> None:
+    """Uploads that broke off have expired by now, or do so soon; then there is nothing to find."""
+    deadline = time.monotonic() + 60
+    while (found := server.run("check", read_blobs=True, grace=0)).returncode:
+        assert time.monotonic() < deadline, found.stdout + found.stderr
+        time.sleep(0.5)
+
+
+COLLECTION = {"interval-seconds": 0.2, "grace-seconds": 2, "upload-hours": 0.001}
+
+
+@pytest.mark.parametrize("what", ["database", "store"])
+def test_restarted_under_load(postgres: PostgresServer, s3: S3Server, tmp_path: Path, what: str) -> None:
+    """PostgreSQL, or the object store, crash and come back while four clients push and delete: whatever was
+    acknowledged is there, and nothing is left behind."""
+    server = ServerProcess(
+        tmp_path,
+        workers=2,
+        database=postgres.new_database(),
+        storage=s3.url(),
+        storage_options=s3.options,
+        redirect=False,
+        collection=COLLECTION,
+    ).start()
+    broken = postgres if what == "database" else s3
+    try:
+        with pushing(server.url, 4) as pushers:
+            for _ in range(3):
+                time.sleep(1)
+                broken.stop()
+                time.sleep(0.5)
+                broken.start()
+            time.sleep(1)
+        client = server.client()
+        wait_until_ready(client)
+        assert sum(len(pusher.known) for pusher in pushers) > 0
+        for pusher in pushers:
+            verify(client, pusher)
+        settle(server)
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        server.close()
+
+
+@pytest.mark.root
+def test_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) -> None:
+    """Not even the database can be written: pulls go on, changes are refused, and work when there is room."""
+    server = ServerProcess(
+        tmp_path, root=str(small_disk), audit={"enabled": False}, collection=COLLECTION
+    ).start()
+    try:
+        client = server.client()
+        image, other = make_image(size=100_000), make_image()
+        client.push_image("app", "latest", image)
+        for blob in other.blobs:
+            client.push_blob("app", blob)
+        with open(small_disk / "ballast", "wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(4096))
+            except OSError:
+                pass
+        statuses = set()
+        for number in range(200):
+            answer = client.push_manifest("app", f"t{number}", other.payload)
+            statuses.add(answer.status)
+            if answer.status != 201:
+                assert answer.codes == ["UNAVAILABLE"], answer.body
+                assert "full" in answer.json()["errors"][0]["message"]
+                break
+        assert statuses & {503, 507}
+        answer = client.request("POST", "/v2/app/blobs/uploads/", b"")
+        assert answer.status in (202, 503, 507)
+        assert client.get("/v2/app/manifests/latest").body == image.payload
+        assert client.get(f"/v2/app/blobs/{digest_of(image.layers[0])}").body == image.layers[0]
+        assert client.get("/readyz").status == 503
+        (small_disk / "ballast").unlink()
+        wait_until_ready(client)
+        client.push_image("app", "after", make_image(size=100_000))
+        settle(server)
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        server.close()
+
+
+def test_upload_while_the_store_goes(s3: S3Server, tmp_path: Path) -> None:
+    """The bytes of one request are lost with it, and only these: the client goes on where it is told."""
+    server = ServerProcess(tmp_path, storage=s3.url(), storage_options=s3.options, redirect=False).start()
+    try:
+        client = server.client()
+        first, second = os.urandom(100_000), os.urandom(200_000)
+        location = client.begin("app")
+        assert client.request("PATCH", location, first).status == 202
+        s3.stop()
+        try:
+            answer = client.request("PATCH", location, second)
+            assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"])
+            assert answer.header("Retry-After")
+            client.close()
+        finally:
+            s3.start()
+        offset = int(client.get(location).header("Range").partition("-")[2]) + 1
+        assert offset == len(first)
+        assert client.finish(location, digest_of(first + second), second).status == 201
+        assert client.get(f"/v2/app/blobs/{digest_of(first + second)}").body == first + second
     finally:
         server.close()
