@@ -49,6 +49,17 @@ def test_limits_that_cannot_be_kept_are_told(user: OrdinaryUser) -> None:
         assert "limits of a rootless container" in done.stderr
 
 
+def test_shared_memory_of_another_container(user: OrdinaryUser) -> None:
+    script = "echo shared > /dev/shm/note; sleep 60"
+    options = ["--network", "none", "--ipc", "shareable", "--shm-size", "1m"]
+    user.corten("run", "-d", "--name", "donor", *options, "busybox", "sh", "-c", script)
+    look = "until cat /dev/shm/note; do sleep 0.1; done; df -k /dev/shm | tail -n 1"
+    output = user.corten(*NONE, "--ipc", "container:donor", "busybox", "sh", "-c", look).stdout
+    assert output.split()[0] == "shared"
+    assert " 1024 " in output
+    user.corten("rm", "-f", "donor")
+
+
 def test_the_next_engine_joins_the_namespace_of_what_runs(user: OrdinaryUser) -> None:
     user.corten("run", "-d", "--name", "stays", "--network", "none", "busybox", "sleep", "100")
     pid = user.corten("inspect", "-f", "{{.State.Pid}}", "stays").stdout.strip()
