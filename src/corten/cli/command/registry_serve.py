@@ -14,11 +14,13 @@ DETAIL = """\
 It speaks the OCI distribution specification: corten, docker, podman, skopeo and the others push to it
 and pull from it. Without options it listens on 127.0.0.1:5000 and keeps everything in files. Any number
 of registries may share one PostgreSQL database and one bucket. No engine is needed. Renewed certificates
-are taken without a restart. Rate limits and the rest are in the configuration file: docs/REGISTRY.md."""
+are taken without a restart. With --upstream it is a cache of other registries as well. Rate limits
+and the rest are in the configuration file: docs/REGISTRY.md."""
 EXAMPLES = (
     "corten registry serve",
     "corten registry serve --listen 127.0.0.1:5001 --root ~/registry",
     "corten registry serve --listen :443 --tls-cert registry.crt --tls-key registry.key",
+    "corten registry serve --upstream docker.io --upstream ghcr.io",
     "corten registry serve --database postgresql://corten@db/registry --storage s3://images",
 )
 ARGS = (0, 0)
@@ -64,6 +66,13 @@ OPTIONS = (
         "ADDRESS",
         "Take a client's address from X-Forwarded-For when this proxy, or network, sends it",
     ),
+    (
+        "upstream",
+        "",
+        "list",
+        "NAME[=URL]",
+        "Fetch what is asked for below NAME/ from another registry (=URL: whatever is asked for)",
+    ),
     ("workers", "", "int", "N", "How many processes serve (default: one for each core, 4 at most)"),
 )
 
@@ -87,6 +96,8 @@ def run(session: Session, arguments: Arguments) -> int:
         settings["trusted-proxies"] = arguments.many("trusted-proxy")
     if arguments.has("metrics-listen"):
         settings["metrics"] = {"listen": arguments.text("metrics-listen")}
+    if arguments.has("upstream"):
+        settings["upstreams"] = dict(_upstream(text) for text in arguments.many("upstream"))
     tls = {name: arguments.text(option) for name, option in _TLS.items() if arguments.has(option)}
     if tls:
         settings["tls"] = tls
@@ -94,3 +105,8 @@ def run(session: Session, arguments: Arguments) -> int:
         if arguments.has(name):
             settings[name] = arguments.on(name)
     become("serve", {"file": arguments.text("config"), "set": settings})
+
+
+def _upstream(text: str) -> tuple[str, dict[str, str]]:
+    name, _, url = text.partition("=")
+    return name, {"url": url}

@@ -185,18 +185,22 @@ def pause(connection: Connection, upstream: str, found: Pause) -> None:
 
 
 def _is_evictable() -> ColumnElement[bool]:
-    """A copy that no index needs which was pushed here."""
-    pushed = ~exists().where(
-        cached_manifests.c.repository == manifest_references.c.repository,
-        cached_manifests.c.digest == manifest_references.c.manifest,
-    )
+    """A copy (of the row of `manifests`) that no index needs which was pushed here."""
+    copies = cached_manifests.alias()
     needed = (
         select(manifest_references.c.manifest)
+        .outerjoin(
+            copies,
+            and_(
+                copies.c.repository == manifest_references.c.repository,
+                copies.c.digest == manifest_references.c.manifest,
+            ),
+        )
         .where(
             manifest_references.c.repository == manifests.c.repository,
             manifest_references.c.target == manifests.c.digest,
             manifest_references.c.is_manifest.is_(True),
-            pushed.correlate(manifest_references),
+            copies.c.digest.is_(None),
         )
         .correlate(manifests)
     )

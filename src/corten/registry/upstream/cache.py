@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from corten.image.registry.answer import RateLimited
+from corten.registry.audit import Audit
 from corten.registry.blobs.store import BlobStore
 from corten.registry.config import Config
 from corten.registry.errors import Code, RegistryError
@@ -33,7 +34,9 @@ RETRY_SECONDS = "10"
 class PullThrough:
     """The upstreams of one process. `start` in its event loop, before anything else."""
 
-    def __init__(self, config: Config, metadata: Metadata, blobs: BlobStore, uploads: Uploads) -> None:
+    def __init__(
+        self, config: Config, metadata: Metadata, blobs: BlobStore, uploads: Uploads, audit: Audit
+    ) -> None:
         self._config = config
         self._metadata = metadata
         self._naming = Naming(config.upstreams)
@@ -49,7 +52,7 @@ class PullThrough:
         )
         self._uses = Uses(metadata)
         interval = config.collection.interval_seconds
-        self.evictor = Evictor(metadata, self._uses, config.cache, interval, grace)
+        self.evictor = Evictor(metadata, self._uses, audit, config.cache, interval, grace)
         self._evicting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

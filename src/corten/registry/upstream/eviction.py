@@ -13,12 +13,15 @@ import time
 from collections.abc import Sequence
 
 from corten.errors import CortenError
+from corten.registry.access import Identity
+from corten.registry.audit import Audit, Outcome
 from corten.registry.metadata.records import Evicted
 from corten.registry.metadata.store import Metadata
 from corten.registry.upstream.settings import Cache
 
 _LOG = logging.getLogger("corten.registry")
 LEASE = "eviction"
+CACHE = Identity("(cache)")
 BATCH = 50
 RECENT_SECONDS = 60.0
 """What was used within this time stays: its blobs may be about to be asked for."""
@@ -48,9 +51,10 @@ class Evictor:
     """One replica's; a lease lets only one of them work at a time."""
 
     def __init__(
-        self, metadata: Metadata, uses: Uses, settings: Cache, interval: float, grace: float
+        self, metadata: Metadata, uses: Uses, audit: Audit, settings: Cache, interval: float, grace: float
     ) -> None:
         self._metadata = metadata
+        self._audit = audit
         self._uses = uses
         self._settings = settings
         self._interval = interval or 0.1
@@ -92,6 +96,7 @@ class Evictor:
                 time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used / 1000)),
                 why,
             )
+            self._audit.record(CACHE, "manifest.evict", entry.repository, entry.digest, Outcome.DONE)
         return gone
 
     async def close(self) -> None:

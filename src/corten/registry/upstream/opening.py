@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from corten.registry.audit import Audit
 from corten.registry.blobs.store import BlobStore
 from corten.registry.config import Config
 from corten.registry.metadata.store import Metadata
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def open_upstreams(
-    config: Config, metadata: Metadata, blobs: BlobStore, uploads: Uploads
+    config: Config, metadata: Metadata, blobs: BlobStore, uploads: Uploads, audit: Audit
 ) -> PullThrough | None:
     """None where no upstream is configured."""
     if not config.upstreams:
         return None
     from corten.registry.upstream.cache import PullThrough
 
-    return PullThrough(config, metadata, blobs, uploads)
+    return PullThrough(config, metadata, blobs, uploads, audit)
