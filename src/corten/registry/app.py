@@ -37,7 +37,8 @@ from corten.registry.handlers import (
 )
 from corten.registry.names import require_repository
 from corten.registry.rate_limits import RateLimits, limited_as
-from corten.registry.recorder import REQUEST_ID, ROUTE, SERIES, Recorder, shown_path
+from corten.registry.recorder import GONE, Recorder, shown_path
+from corten.registry.request import Request
 from corten.registry.routing import Resource, Route
 from corten.registry.services import Services
 
@@ -55,9 +56,9 @@ _TABLE: dict[Resource, dict[str, tuple[Action | None, Handler]]] = {
     Resource.HEALTH: {"GET": (None, health.get)},
     Resource.METRICS: {"GET": (None, metrics.get)},
     Resource.TOKEN: {"GET": (None, token.get), "POST": (None, token.post)},
-    Resource.BASE: {"GET": (Action.BASE, base.get)},
     # The page asks by itself: what it tells of a refusal is a page as well.
     Resource.PAGE: {"GET": (None, page.get)},
+    Resource.BASE: {"GET": (Action.BASE, base.get)},
     Resource.CATALOG: {"GET": (Action.LIST, catalog.get)},
     Resource.TAGS: {"GET": (Action.PULL, tags.get)},
     Resource.REFERRERS: {"GET": (Action.PULL, referrers.get)},
@@ -107,6 +108,7 @@ class Application:
         self._counters = counters
         self._layout = layout
         self._limits = limits
+        self._limits_pulls, self._limits_sign_ins = limits.pulls, limits.sign_ins
         self._recorder = recorder
         self._audit = RequestAudit(services.audit)
         self._entries = {
@@ -130,15 +132,14 @@ class Application:
         while self._active and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: Request) -> web.StreamResponse:
         self._active += 1
         try:
             return await self._answer(request)
         finally:
             self._active -= 1
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        begun = time.monotonic()
+    async def _answer(self, request: Request) -> web.StreamResponse:
         if "X-Request-Id" in request.headers or self._names_requests or request.method not in ("GET", "HEAD"):
             self._name_request(request)
         response: web.StreamResponse
@@ -148,7 +149,7 @@ class Application:
             response = self._failure(request, error)
         except (ConnectionError, asyncio.CancelledError):
             # The client has gone.
-            self._recorder.gone(request, time.monotonic() - begun)
+            self._recorder.record(request, GONE)
             raise
         except Exception:
             _LOG.exception("%s %s failed", request.method, shown_path(request))
@@ -162,19 +163,19 @@ class Application:
             response.force_close()
         return response
 
-    def _name_request(self, request: web.BaseRequest) -> None:
+    def _name_request(self, request: Request) -> None:
         """What the client calls it, or a name of its own: the same in every log."""
         given = request.headers.get("X-Request-Id", "")
-        request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else f"{self._name}-{next(self._numbers)}"
+        request.name = given if _REQUEST_ID.fullmatch(given) else f"{self._name}-{next(self._numbers)}"
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _dispatch(self, request: Request) -> web.StreamResponse:
         route = routing.find(request.rel_url.raw_path)
         if route is None:
             raise RegistryError(Code.NAME_UNKNOWN, f"there is nothing at {request.path[:200]}", status=404)
-        request[ROUTE] = route
+        request.route = route
         method = request.method
         entry = self._entries[route.resource].get(method)
-        request[SERIES] = entry.series if entry else self._layout.series(method, route.resource.value)
+        request.series = entry.series if entry else self._layout.series(method, route.resource.value)
         if route.repository:
             require_repository(route.repository)
         if entry is None:
@@ -186,8 +187,8 @@ class Application:
             )
         if self._services.upstreams is not None and "ns" in request.rel_url.query:
             route = self._services.upstreams.in_namespace(route, request.rel_url.query["ns"])
-            request[ROUTE] = route
-        if self._limits.sign_ins and self._is_sign_in(request, route):
+            request.route = route
+        if self._limits_sign_ins and self._is_sign_in(request, route):
             self._limits.sign_in(limited_as(request.remote or ""))
         action, handler, _series = entry
         if action is None:
@@ -199,17 +200,17 @@ class Application:
             request[CALLER] = identity
         if method not in ("GET", "HEAD"):
             return await self._change(request, route, identity, handler)
-        if self._limits.pulls and route.resource is Resource.MANIFEST and method == "GET":
+        if self._limits_pulls and route.resource is Resource.MANIFEST and method == "GET":
             self._limits.pull(identity, limited_as(request.remote or ""))
         return await handler(self._services, request, route, identity)
 
-    def _is_sign_in(self, request: web.BaseRequest, route: Route) -> bool:
+    def _is_sign_in(self, request: Request, route: Route) -> bool:
         if route.resource is Resource.TOKEN:
             return True
         return request.headers.get("Authorization", "")[:6].lower() == "basic "
 
     async def _change(
-        self, request: web.BaseRequest, route: Route, identity: Identity, handler: Handler
+        self, request: Request, route: Route, identity: Identity, handler: Handler
     ) -> web.StreamResponse:
         self._services.audit.require()
         if self._limits.pushes and route.resource is not Resource.UPLOAD:
@@ -219,7 +220,7 @@ class Application:
         self._audit.changed(request, route, identity, response)
         return response
 
-    async def _welcome_body(self, request: web.BaseRequest) -> None:
+    async def _welcome_body(self, request: Request) -> None:
         headers = request.headers
         coding = headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
@@ -231,10 +232,10 @@ class Application:
             # It was no part of the answer that is counted.
             request.writer.output_size = 0
 
-    def _failure(self, request: web.BaseRequest, error: CortenError) -> web.Response:
+    def _failure(self, request: Request, error: CortenError) -> web.Response:
         errors = _errors(error)
         first = errors[0]
-        if REQUEST_ID not in request:
+        if not request.name:
             self._name_request(request)
         response = request.get(page.FAILURE) or web.Response(
             body=errors_body(errors),
@@ -249,7 +250,7 @@ class Application:
                 response.force_close()
         return response
 
-    def _tell(self, request: web.BaseRequest, error: CortenError, first: RegistryError) -> None:
+    def _tell(self, request: Request, error: CortenError, first: RegistryError) -> None:
         """Who has to know of a failure: the log, the audit, the numbers."""
         status = first.status
         if status >= 500:
@@ -260,7 +261,7 @@ class Application:
         if status == 429:
             self._counters.add("limited")
         refused = status in (401, 403)
-        route: Route | None = request.get(ROUTE)
+        route = request.route
         if route is None:
             return
         if refused and self._limits.sign_ins and self._is_sign_in(request, route):

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from corten.registry.access import ANONYMOUS, CALLER, Identity
 from corten.registry.audit import Audit, Outcome
-from corten.registry.recorder import REQUEST_ID
+from corten.registry.request import Request
 from corten.registry.routing import Resource, Route
 
 _WORDS = {
@@ -31,7 +31,7 @@ class RequestAudit:
         self._audit = audit
 
     def changed(
-        self, request: web.BaseRequest, route: Route, identity: Identity, response: web.StreamResponse
+        self, request: Request, route: Route, identity: Identity, response: web.StreamResponse
     ) -> None:
         """A request that was to change something was answered. The beginning and the pieces of an upload
         change nothing yet that anybody could pull, and tokens are no change."""
@@ -52,7 +52,7 @@ class RequestAudit:
             request,
         )
 
-    def failed(self, request: web.BaseRequest, route: Route, status: int, reason: str) -> None:
+    def failed(self, request: Request, route: Route, status: int, reason: str) -> None:
         """A request was refused (401, 403), or a change failed by no fault of the client's (500 and more).
 
         A client that has shown nothing yet and asks `/v2/` how to sign in is refused nothing: every sign-in
@@ -77,7 +77,7 @@ class RequestAudit:
         repository: str,
         detail: str,
         outcome: Outcome,
-        request: web.BaseRequest,
+        request: Request,
     ) -> None:
         self._audit.record(
             identity,
@@ -86,7 +86,7 @@ class RequestAudit:
             detail,
             outcome,
             source=request.remote or "",
-            request=request.get(REQUEST_ID, ""),
+            request=request.name,
         )
 
 

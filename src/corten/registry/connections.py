@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from corten.registry.config import Limits
-from corten.registry.counters import Counters
+from corten.registry.counters import Counters, Series
 from corten.registry.errors import Code, RegistryError
 from corten.registry.rate_limits import Addresses
-from corten.registry.recorder import REQUEST_ID, Recorder
+from corten.registry.recorder import Recorder
+from corten.registry.request import Request
 
 _LOG = logging.getLogger("corten.registry")
 READ_AHEAD = 1 << 20
@@ -23,35 +25,25 @@ LINE_BYTES = 16 << 10
 HEADERS = 100
 
 
-class Request(web.BaseRequest):
-    """A request whose answers all have the headers that a registry's have."""
-
-    async def _prepare_hook(self, resp: web.StreamResponse) -> None:
-        headers = resp.headers
-        headers["Docker-Distribution-Api-Version"] = "registry/2.0"
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Server"] = "corten"
-        if REQUEST_ID in self._state:
-            headers["X-Request-Id"] = self._state[REQUEST_ID]
-
-
 class Connection(web.RequestHandler):
     """One client's. It has to ask for something soon, and to take what it gets."""
 
-    __slots__ = ("_counters", "_idle_seconds", "_timer", "head_seconds")
+    __slots__ = ("_counters", "_limits", "_recorder", "head_timer")
 
-    def __init__(self, server: Server, limits: Limits, counters: Counters, **settings: Any) -> None:
+    def __init__(
+        self, server: Server, limits: Limits, counters: Counters, recorder: Recorder, **settings: Any
+    ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
+        self._limits = limits
         self._counters = counters
-        self._idle_seconds = limits.idle_seconds
-        self.head_seconds = limits.head_seconds
-        self._timer: asyncio.TimerHandle | None = None
+        self._recorder = recorder
+        self.head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._counters.add("connections", 1)
-        self._timer = asyncio.get_running_loop().call_later(self.head_seconds, self.force_close)
-        _limit_stall(transport.get_extra_info("socket"), self._idle_seconds)
+        self.head_timer = asyncio.get_running_loop().call_later(self._limits.head_seconds, self.force_close)
+        _limit_stall(transport.get_extra_info("socket"), self._limits.idle_seconds)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -60,9 +52,13 @@ class Connection(web.RequestHandler):
 
     def has_asked(self) -> None:
         """The head of a request is there."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def log_access(self, request: Any, response: web.StreamResponse, _seconds: object) -> None:
+        """aiohttp calls this when the answer has gone out, also for what was no HTTP."""
+        self._recorder.record(request, response.status)
 
     def handle_error(
         self,
@@ -91,12 +87,15 @@ class Server(web.Server):
         limits: Limits,
         recorder: Recorder,
         counters: Counters,
+        unknown: Series,
         addresses: Addresses,
     ) -> None:
+        """`unknown` is where requests are counted that name nothing, or are no HTTP."""
         super().__init__(handler, request_factory=self._request)
         self._limits = limits
         self._recorder = recorder
         self._counters = counters
+        self._unknown = unknown
         self._addresses = addresses
         self._running = asyncio.get_running_loop()
 
@@ -105,26 +104,26 @@ class Server(web.Server):
             self,
             self._limits,
             self._counters,
+            self._recorder,
             keepalive_timeout=self._limits.keepalive_seconds,
             read_bufsize=READ_AHEAD,
             auto_decompress=False,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
             max_headers=HEADERS,
-            access_log=_LOG,
-            access_log_class=self._the_recorder,
+            access_log=None,
         )
-
-    def _the_recorder(self, *_logger_and_format: object) -> Recorder:
-        return self._recorder
 
     def _request(
         self, message: Any, payload: Any, protocol: Any, writer: AbstractStreamWriter, task: Any
     ) -> web.BaseRequest:
-        protocol.has_asked()
+        if protocol.head_timer is not None:
+            protocol.has_asked()
         request = Request(message, payload, protocol, writer, task, self._running)
         if self._addresses.has_proxies and (address := self._addresses.of(request)) != request.remote:
-            return Request(message, payload, protocol, writer, task, self._running, remote=address)
+            request = Request(message, payload, protocol, writer, task, self._running, remote=address)
+        request.begun = time.monotonic()
+        request.series = self._unknown
         return request
 
 

@@ -1,7 +1,4 @@
-"""What is written down of a request once its answer has gone out: numbers, and a line of the access log.
-
-aiohttp calls `log` for each request, also for those that are no HTTP.
-"""
+"""What is written down of a request once its answer has gone out: numbers, and a line of the access log."""
 
 from __future__ import annotations
 
@@ -9,20 +6,14 @@ import time
 from urllib.parse import parse_qsl, quote
 
 import msgspec
-from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 
 from corten.registry.access import CALLER, Identity
-from corten.registry.counters import Counters, Series
+from corten.registry.counters import Counters
 from corten.registry.lines import Lines
-from corten.registry.routing import Route
+from corten.registry.request import Request
 
-SERIES = "corten.registry.series"
-"""The key in a request under which the application leaves where it is to be counted."""
-ROUTE = "corten.registry.route"
-REQUEST_ID = "corten.registry.request"
 RECEIVED = "corten.registry.received"
-"""How many bytes of the body came past the HTTP parser."""
+"""The key in a request that tells how many bytes of its body came past the HTTP parser."""
 GONE = 499
 """The status of requests whose client went away before it had its answer."""
 HARMLESS = frozenset(
@@ -32,29 +23,18 @@ HARMLESS = frozenset(
 LONGEST = 1000
 
 
-class Recorder(AbstractAccessLogger):
+class Recorder:
     """One for all connections of a worker."""
 
-    def __init__(self, counters: Counters, unknown: Series, lines: Lines | None) -> None:
+    def __init__(self, counters: Counters, lines: Lines | None) -> None:
         self._counters = counters
-        self._unknown = unknown
         self._lines = lines
 
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """`time` is how many seconds the request took."""
-        self._note(request, response.status, time)
-
-    def gone(self, request: web.BaseRequest, seconds: float) -> None:
-        """The client has gone before the end of its answer."""
-        self._note(request, GONE, seconds)
-
-    def _note(self, request: web.BaseRequest, status: int, seconds: float) -> None:
+    def record(self, request: Request, status: int) -> None:
+        """The request's answer has ended, one way or another."""
+        seconds = time.monotonic() - request.begun
         sent = request.writer.output_size
-        try:
-            series = request[SERIES]
-        except KeyError:
-            series = self._unknown
-        self._counters.count(series, status, seconds, sent)
+        self._counters.count(request.series, status, seconds, sent)
         received = 0
         if request.method not in ("GET", "HEAD"):
             received = request.get(RECEIVED, request.content.total_bytes)
@@ -67,9 +47,9 @@ class Recorder(AbstractAccessLogger):
                 self._counters.add("access_log_lost")
 
 
-def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, received: int) -> bytes:
+def _line(request: Request, status: int, seconds: float, sent: int, received: int) -> bytes:
     identity: Identity | None = request.get(CALLER)
-    route: Route | None = request.get(ROUTE)
+    route = request.route
     return (
         msgspec.json.encode(
             {
@@ -84,14 +64,14 @@ def _line(request: web.BaseRequest, status: int, seconds: float, sent: int, rece
                 "received": received,
                 "seconds": round(seconds, 6),
                 "agent": _ascii(request.headers.get("User-Agent", "")[:200]),
-                "request": request.get(REQUEST_ID, ""),
+                "request": request.name,
             }
         )
         + b"\n"
     )
 
 
-def shown_path(request: web.BaseRequest) -> str:
+def shown_path(request: Request) -> str:
     """The target, without the values of parameters that might be secrets."""
     url = request.rel_url
     path = _ascii(url.raw_path[:LONGEST])

@@ -74,13 +74,14 @@ class Worker:
             audit=self.audit,
             readiness=Readiness(metadata, blobs, self.audit),
             tokens=tokens,
-            upstreams=open_upstreams(config, metadata, blobs, self.uploads, self.audit),
+            upstreams=open_upstreams(config, metadata, blobs, self.uploads),
             page=Page(config, blobs) if config.page.enabled else None,
             metrics=Metrics(shared.counters, metadata, config.metrics) if config.metrics.enabled else None,
         )
         layout = shared.counters.layout
         self._lines = _access_log(config)
-        self._recorder = Recorder(self._counters, layout.series("other", NO_RESOURCE), self._lines)
+        self._unknown = layout.series("other", NO_RESOURCE)
+        self._recorder = Recorder(self._counters, self._lines)
         self._application = Application(
             self.services,
             self._counters,
@@ -137,7 +138,9 @@ class Worker:
         context: ssl.SSLContext | None,
     ) -> Listeners:
         addresses = Addresses(parse_networks(self.config.trusted_proxies))
-        server = Server(application, self.config.limits, self._recorder, self._counters, addresses)
+        server = Server(
+            application, self.config.limits, self._recorder, self._counters, self._unknown, addresses
+        )
         listeners = Listeners(server, sockets, self.config.tls.handshake_seconds)
         self._servers.append(server)
         self._listeners.append(listeners)
@@ -177,11 +180,11 @@ class Worker:
         await self.collector.close()
         if self.services.upstreams is not None:
             await self.services.upstreams.close()
+        if self.services.page is not None:
+            await self.services.page.close()
         await self.uploads.close()
         await self.services.access.close()
         await self.metadata.close()
-        if self.services.page is not None:
-            await self.services.page.close()
         if isinstance(self.audit, AuditLog):
             self.audit.close()
         if self._lines is not None:
