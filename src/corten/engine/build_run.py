@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 
 from corten.api.build import (
@@ -18,11 +18,13 @@ from corten.api.build import (
 )
 from corten.build.cache_transfer.imported import ImportedCache
 from corten.build.context.sources import ContextSources
+from corten.build.export.early_tars import EarlyTars
 from corten.build.export.exporter import ExportedFile, Exporter
 from corten.build.export.output import (
     ArchiveOutput,
     ImageOutput,
     Output,
+    TreeOutput,
     parse_outputs,
     rewrites_timestamps,
 )
@@ -30,7 +32,7 @@ from corten.build.plan.model import BuildPlan, ResolvedImage
 from corten.build.plan.planner import plan_build
 from corten.build.solve.failure import BuildFailed, LayersLost
 from corten.build.solve.inputs import BuildInputs
-from corten.build.solve.result import Results
+from corten.build.solve.result import BuiltLayer, Results
 from corten.engine.build_answers import answer
 from corten.engine.build_caches import BuildCaches
 from corten.engine.build_definition import Definition, read_definition
@@ -175,10 +177,14 @@ class Build:
             imported = await caches.load(plan, images, registries, lease)
             machinery = self._machinery
             exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
+            early = await stack.enter_async_context(EarlyTars(exporter.blobs))
+            made = early.begin if any(not isinstance(output, TreeOutput) for output in outputs) else None
             while True:
                 try:
                     with ExitStack() as attempt:
-                        results = attempt.enter_context(await self._solve(plan, sources, images, imported))
+                        results = attempt.enter_context(
+                            await self._solve(plan, sources, images, imported, made)
+                        )
                         attempt.callback(caches.keep)
                         inline = await caches.inline(plan, results, exporter, registries, lease)
                         result = await self._export(plan, results, outputs, exporter, inline)
@@ -210,7 +216,12 @@ class Build:
             return await looking
 
     async def _solve(
-        self, plan: BuildPlan, sources: ContextSources, images: BuildImages, imported: ImportedCache
+        self,
+        plan: BuildPlan,
+        sources: ContextSources,
+        images: BuildImages,
+        imported: ImportedCache,
+        made: Callable[[BuiltLayer], None] | None,
     ) -> Results:
         request, solver = self._request, self._machinery.solver
         targets = [image.target for image in plan.images if image.target is not None]
@@ -225,6 +236,7 @@ class Build:
             keep_failed=request.debug_shell,
             lookup=imported.over,
             filler=imported.mounts,
+            made=made,
         )
         try:
             return await solver.solve(targets, inputs, self.events.report)

@@ -40,7 +40,8 @@ from corten.build.solve.operations import FailedStep, Operations, Outcome, Verte
 from corten.build.solve.protocols import ExecRequest, Log
 from corten.build.solve.records import Record, RecordLookup
 from corten.build.solve.reporting import Reporter
-from corten.build.solve.result import SCRATCH, BuiltLayer, Result, Results, Solved
+from corten.build.solve.result import SCRATCH, Result, Results, Solved
+from corten.build.solve.stack import base_of, stacked, stacks
 from corten.errors import CortenError, NoSpace, StartError
 
 T = TypeVar("T")
@@ -83,10 +84,12 @@ class Session:
         self._again: dict[str, Record] = {}
         self._releases: list[Callable[[], None]] = []
         self._materials = Materials(operations.layers, inputs, reporter, self._result)
+        self._stacked: set[Vertex] = set()
         self.failed: FailedStep | None = None
 
     async def run(self, targets: Sequence[Vertex]) -> Results:
         """The results of all targets; BuildFailed, LayersLost."""
+        self._stacked = stacks(targets)
         try:
             async with self._group:
                 for target in targets:
@@ -180,7 +183,7 @@ class Session:
             return Identified(
                 keys.merge_key(part.identity for part in parts),
                 keys.merge_key(part.portable for part in parts),
-                _stacked([part.result for part in parts]),
+                stacked([part.result for part in parts]),
             )
         known = await self._know(vertex)
         if vertex.ignore_cache:
@@ -218,7 +221,7 @@ class Session:
             self._once("content", (source, copy), lambda s=source, c=copy: self._content(s, c))  # type: ignore[misc]
             for source, copy in selections
         ]
-        base = _below(vertex)
+        base = base_of(vertex)
         below = await self._identity(base)
         partial = keys.partial_key(vertex, below.identity)
         portable_partial = keys.partial_key(vertex, below.portable)
@@ -300,7 +303,7 @@ class Session:
             for item in vertex.inputs:
                 if item is not None:
                     self._obtain(item)
-            whole = _stacked([await self._result(item) for item in vertex.inputs])
+            whole = stacked([await self._result(item) for item in vertex.inputs])
             assert whole is not None
             await self._identify(vertex)
             self._results[vertex] = whole
@@ -321,7 +324,7 @@ class Session:
         return await self._run(vertex, known)
 
     def _report_hit(self, vertex: Vertex) -> None:
-        below = _below(vertex)
+        below = base_of(vertex)
         if below is not None and isinstance(below.operation, ImageSource | LayoutSource):
             self._reporter.cached(below)
         self._reporter.cached(vertex)
@@ -337,7 +340,7 @@ class Session:
                 return await self._operations.execute(vertex, request, known, log)
 
         else:
-            trees, root = await self._trees(vertex), await self._result(_below(vertex))
+            trees, root = await self._trees(vertex), await self._result(base_of(vertex))
 
             async def work(log: Log) -> Outcome:
                 return await self._operations.write(vertex, trees, root, known, log)
@@ -360,7 +363,10 @@ class Session:
             self._again[known.key] = self._found[vertex]
         misses = self._explanation.misses(vertex) if self._inputs.explain else ()
         self._reporter.finished(vertex, misses=misses)
-        return self._results[vertex]
+        result = self._results[vertex]
+        if self._inputs.made is not None and vertex in self._stacked and result.layers:
+            self._inputs.made(result.layers[-1])
+        return result
 
     async def _write_unseen(self, vertex: Vertex, partial: str, portable_partial: str) -> VertexKeys:
         """Copies what nobody has looked at yet: each file is read once."""
@@ -379,7 +385,7 @@ class Session:
             return self._note_keys(vertex, partial, portable_partial, [item.digest for item in selected])
 
         try:
-            trees, root = await self._trees(vertex), await self._result(_below(vertex))
+            trees, root = await self._trees(vertex), await self._result(base_of(vertex))
             async with self._jobs:
                 self._reporter.started(vertex)
                 log = self._reporter.log(vertex)
@@ -423,7 +429,7 @@ class Session:
             if isinstance(mount, BindMount | CacheMount) and mount.input is not None
         ]
         with self._blaming(vertex):
-            below = self._group.create_task(self._materials.mountable(_below(vertex)))
+            below = self._group.create_task(self._materials.mountable(base_of(vertex)))
             binds = [
                 (position, self._group.create_task(self._materials.mounted(vertex, mount)))
                 for position, mount in mounts
@@ -448,20 +454,6 @@ class Session:
             if self._inputs.keep_failed and request is not None and self.failed is None:
                 self.failed = FailedStep(vertex, request, self._release)
             raise
-
-
-def _below(vertex: Vertex) -> Vertex | None:
-    return vertex.inputs[0] if vertex.inputs else None
-
-
-def _stacked(parts: Sequence[Result | None]) -> Result | None:
-    """File systems one over the other; None when one is not known."""
-    layers: list[BuiltLayer] = []
-    for part in parts:
-        if part is None:
-            return None
-        layers += part.layers
-    return Result(tuple(layers))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

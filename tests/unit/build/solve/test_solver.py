@@ -25,6 +25,7 @@ from corten.build.graph import (
 from corten.build.progress import VertexFinished, VertexLog
 from corten.build.solve.failure import BuildFailed, ProcessFailed
 from corten.build.solve.protocols import ExecRequest, Log, Terminal
+from corten.build.solve.result import BuiltLayer
 from corten.errors import CortenError, NotFound
 from tests.unit.build.solve.world import World, context, copy, image, pause, run, step
 
@@ -42,6 +43,24 @@ async def test_steps_run_in_order_and_stack_their_layers(world: World, base: Ver
         result.layers[1:]
     )
     built.results.close()
+
+
+async def test_layers_of_the_target_are_told_when_they_are_made(world: World, base: Vertex) -> None:
+    told: list[str] = []
+
+    def made(layer: BuiltLayer) -> None:
+        assert world.layers.contains(layer)
+        told.append(layer.id)
+
+    first, other = run(base, "one"), run(base, "other")
+    target = copy(run(first, "two"), other, "/other", "/other")
+    built = await world.build(target, made=made)
+    result = built.results.result(target)
+    assert told == [layer.id for layer in result.layers[1:]] and len(told) == 3
+    built.results.close()
+    told.clear()
+    (await world.build(target, made=made)).results.close()
+    assert told == []
 
 
 async def test_nothing_runs_that_is_in_the_cache(world: World, base: Vertex) -> None:
