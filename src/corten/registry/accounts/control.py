@@ -126,7 +126,7 @@ class AccountAccess:
 
     def _may(self, identity: Identity, action: Action, repository: str) -> bool:
         book = self._current.book
-        if identity.name and book.account(identity.name) is None:
+        if book.known(identity.name) is not None and book.account(identity.name) is None:
             return False
         if action is Action.BASE:
             return True
