@@ -80,6 +80,9 @@ class Browser:
     async def tags_of(self, repository: str, digest: str, limit: int) -> list[str]:
         return await self._read(browsing.tags_of, repository, digest, limit)
 
+    async def existing_tags(self, repository: str, names: Sequence[str]) -> list[str]:
+        return await self._read(browsing.existing_tags, repository, names)
+
     async def indexes_of(self, repository: str, digest: str, limit: int) -> list[str]:
         return await self._read(browsing.indexes_of, repository, digest, limit)
 

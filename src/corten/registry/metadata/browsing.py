@@ -61,10 +61,9 @@ _MANIFEST = (
 )
 
 
-def _contains(connection: Connection, column: ColumnElement[str], word: str) -> ColumnElement[bool]:
-    """Whether a text has `word` in it, as it stands: LIKE would be slower and has wildcards."""
-    find = func.strpos if connection.dialect.name == "postgresql" else func.instr
-    return find(column, word) > 0
+def _contains(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
+    """Whether a text has `word` in it. (SQLite: LIKE takes a third of the time of instr.)"""
+    return column.contains(word, autoescape=True)
 
 
 def found_repositories(
@@ -73,15 +72,18 @@ def found_repositories(
     """Repositories with a manifest that have every word (in lower case) in their name, or in their images'
     labels and annotations; names that match first, each in the order of bytes, behind `after`."""
     name = repositories.c.name
-    in_name = [_contains(connection, name, word) for word in words]
+    in_name = [_contains(name, word) for word in words]
     rank = case((and_(*in_name), 0), else_=1) if words else literal(0)
     matches = [
         or_(
             by_name,
             repositories.c.id.in_(
-                select(manifests.c.repository)
-                .join(manifest_facts, manifest_facts.c.digest == manifests.c.digest)
-                .where(_contains(connection, manifest_facts.c.words, word))
+                select(manifests.c.repository).where(
+                    # Two steps: the texts are read one after the other, and not by way of the manifests.
+                    manifests.c.digest.in_(
+                        select(manifest_facts.c.digest).where(_contains(manifest_facts.c.words, word))
+                    )
+                )
             ),
         )
         for word, by_name in zip(words, in_name, strict=True)
@@ -106,7 +108,7 @@ def matching_words(
         .join(manifest_facts, manifest_facts.c.digest == manifests.c.digest)
         .where(
             repositories.c.name.in_(names),
-            or_(*(_contains(connection, manifest_facts.c.words, word) for word in words)),
+            or_(*(_contains(manifest_facts.c.words, word) for word in words)),
         )
         .limit(limit)
     )
@@ -120,14 +122,15 @@ def repository_details(connection: Connection, names: Sequence[str]) -> dict[str
             select(repositories.c.id, repositories.c.name).where(repositories.c.name.in_(names))
         ).all()
     )
-    counted = _by_repository(
-        connection, select(tags.c.repository, func.count(), func.max(tags.c.updated)), tags.c.repository, keys
-    )
+    newest = _newest_tags(connection, list(keys))
+    # Of `updated`, as that index is the smallest.
+    counting = select(tags.c.repository, func.count(tags.c.updated))
+    counted = _by_repository(connection, counting, tags.c.repository, keys)
     pushed = _by_repository(
         connection,
         select(manifests.c.repository, func.max(manifests.c.pushed)),
         manifests.c.repository,
-        [key for key in keys if key not in counted],
+        [key for key in keys if key not in newest],
     )
     sizes = _by_repository(
         connection,
@@ -137,19 +140,17 @@ def repository_details(connection: Connection, names: Sequence[str]) -> dict[str
         repository_blobs.c.repository,
         keys,
     )
-    newest = _newest_tags(connection, list(keys))
     found = {}
     for key, name in keys.items():
-        amount, updated = counted.get(key, (0, 0))
-        tag, summary, kind = newest.get(key, ("", "", ""))
+        tag, updated, summary, kind = newest.get(key, ("", 0, "", ""))
         found[name] = RepositoryDetails(
             name,
-            amount,
-            updated or pushed.get(key, (0,))[0] or 0,
+            counted.get(key, (0,))[0],
+            updated or pushed.get(key, (0,))[0],
             int(sizes.get(key, (0,))[0] or 0),
             tag,
-            summary or "",
-            kind or "",
+            summary,
+            kind,
         )
     return found
 
@@ -161,20 +162,31 @@ def _by_repository(
     return {row[0]: tuple(row)[1:] for row in rows}
 
 
-def _newest_tags(connection: Connection, keys: list[int]) -> dict[int, tuple[str, str, str]]:
-    """Each repository's newest tag, with its summary and kind: one step in an index for each."""
-    found: dict[int, tuple[str, str, str]] = {}
-    for key in keys:
-        row = connection.execute(
-            select(tags.c.name, manifest_facts.c.summary, manifest_facts.c.kind)
-            .outerjoin(manifest_facts, manifest_facts.c.digest == tags.c.manifest)
-            .where(tags.c.repository == key)
-            .order_by(tags.c.updated.desc(), tags.c.name.desc())
-            .limit(1)
-        ).first()
-        if row is not None:
-            found[key] = (row[0], row[1], row[2])
-    return found
+def _is_attached(name: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a tag has a digest for its name: a signature or an attestation of something else."""
+    return and_(func.length(name) > 70, or_(name.like("sha256-%"), name.like("sha512-%")))
+
+
+def _newest_tags(connection: Connection, keys: list[int]) -> dict[int, tuple[str, int, str, str]]:
+    """Each repository's newest tag, when it was pushed, its summary and kind: a step in an index for each."""
+    newest = (
+        select(tags.c.name)
+        .where(tags.c.repository == repositories.c.id, ~_is_attached(tags.c.name))
+        .order_by(tags.c.updated.desc(), tags.c.name.desc())
+        .limit(1)
+        .correlate(repositories)
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(
+            tags.c.repository, tags.c.name, tags.c.updated, manifest_facts.c.summary, manifest_facts.c.kind
+        )
+        .select_from(repositories)
+        .join(tags, and_(tags.c.repository == repositories.c.id, tags.c.name == newest))
+        .outerjoin(manifest_facts, manifest_facts.c.digest == tags.c.manifest)
+        .where(repositories.c.id.in_(keys))
+    )
+    return {row[0]: (row[1], row[2], row[3] or "", row[4] or "") for row in rows}
 
 
 def _facts(row: Any, start: int) -> Facts | None:
@@ -204,7 +216,7 @@ def tag_rows(
         .where(repositories.c.name == repository)
     )
     if word:
-        query = query.where(_contains(connection, func.lower(tags.c.name), word))
+        query = query.where(_contains(func.lower(tags.c.name), word))
     if isinstance(after, str):
         query = query.where(tags.c.name > after).order_by(tags.c.name)
     else:
@@ -329,6 +341,17 @@ def tags_of(connection: Connection, repository: str, digest: str, limit: int) ->
     return list(connection.execute(select(both.c.name).order_by(both.c.name).limit(limit)).scalars())
 
 
+def existing_tags(connection: Connection, repository: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that are tags of a repository."""
+    return list(
+        connection.execute(
+            select(tags.c.name)
+            .join(repositories, repositories.c.id == tags.c.repository)
+            .where(repositories.c.name == repository, tags.c.name.in_(names))
+        ).scalars()
+    )
+
+
 def indexes_of(connection: Connection, repository: str, digest: str, limit: int) -> list[str]:
     """The indexes of a repository that list a manifest."""
     return list(
@@ -348,8 +371,8 @@ def indexes_of(connection: Connection, repository: str, digest: str, limit: int)
 def users_of_blob(
     connection: Connection, digest: str, without: str, limit: int
 ) -> list[tuple[str, str, str]]:
-    """(repository, manifest, a tag of it or of an index that lists it, or "") of manifests that need a blob, but for the manifest
-    `without`; at most `limit`."""
+    """(repository, manifest, a tag of it or of an index that lists it, or "") of manifests that need a blob,
+    but for the manifest `without`; at most `limit`."""
     index = manifest_references.alias()
     of_manifest = (
         select(func.min(tags.c.name))

@@ -64,6 +64,8 @@ _TYPES = (
     ("application/vnd.sylabs.sif", "singularity"),
 )
 
+_SUFFIXES = {"sig": SIGNATURE, "att": ATTESTATION, "sbom": SBOM, "": ARTIFACT}
+
 
 def kind_of(media_type: str, artifact_type: str = "", config: str = "", layers: tuple[str, ...] = ()) -> str:
     """A key of NAMES."""
@@ -86,6 +88,12 @@ def of_type(artifact_type: str) -> str:
     return kind_of("", artifact_type, artifact_type)
 
 
+def legacy_tags(digest: str) -> dict[str, str]:
+    """The tags by which tools attach something to a manifest, each with its kind."""
+    name = digest.replace(":", "-")
+    return {f"{name}.{suffix}": kind for suffix, kind in _SUFFIXES.items() if suffix}
+
+
 def legacy_referrer(tag: str) -> tuple[str, str] | None:
     """(kind, the subject's digest) of a tag such as `sha256-<hex>.sig`, by which tools that know no
     referrers attach something; None for any other tag."""
@@ -94,5 +102,5 @@ def legacy_referrer(tag: str) -> tuple[str, str] | None:
     wanted = {"sha256": 64, "sha512": 128}.get(algorithm)
     if len(digits) != wanted or any(c not in "0123456789abcdef" for c in digits):
         return None
-    kind = {"sig": SIGNATURE, "att": ATTESTATION, "sbom": SBOM, "": ARTIFACT}.get(suffix)
+    kind = _SUFFIXES.get(suffix)
     return (kind, f"{algorithm}:{digits}") if kind is not None else None

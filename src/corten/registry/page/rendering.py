@@ -53,6 +53,7 @@ class Renderer:
             age=text.age,
             iso=text.iso,
             short=text.short_digest,
+            short_tag=text.short_tag,
         )
         self._environment.globals.update(
             address=addresses,

@@ -17,7 +17,8 @@ _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-_LINK = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:[/?#][!-;=?-~]*)?")
+_LINK = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:[/?#][A-Za-z0-9._~:/?#@!$&*+,;=%()-]*)?")
+_YEAR_10000 = 253_402_300_800_000
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -111,11 +112,18 @@ def age(milliseconds: int, now: float | None = None) -> str:
 
 
 def iso(milliseconds: int) -> str:
-    """RFC 3339 in UTC, to the second; "" for what no calendar has."""
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
-    except (ValueError, OverflowError, OSError):
+    """RFC 3339 in UTC, to the second; "" for a year that it cannot write."""
+    if not 0 <= milliseconds < _YEAR_10000:
         return ""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+
+
+def short_tag(tag: str) -> str:
+    """A tag as a list shows it: digests in names of attached signatures are shortened."""
+    head, _, rest = tag.partition("-")
+    if head not in ("sha256", "sha512") or len(rest) < 64:
+        return tag
+    return f"{head}-{rest[:12]}…{rest[rest.find('.') :] if '.' in rest else ''}"
 
 
 def short_digest(digest: str) -> str:

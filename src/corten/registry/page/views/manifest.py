@@ -55,6 +55,7 @@ async def show(visit: Visit) -> Shown:
         "tags": await visit.browser.tags_of(repository, digest, MOST_TAGS),
         "indexes": await visit.browser.indexes_of(repository, digest, MOST_TAGS),
         "referrers": await _referrers(visit, digest),
+        "attached": await _legacy_referrers(visit, digest),
         "subject": await _subject(visit, row),
         "children": await _children(visit, document),
         "more_children": max(0, len(document.manifests or []) - MOST_CHILDREN),
@@ -94,6 +95,13 @@ async def _layers(visit: Visit, document: Document, digest: str, config: Config)
     for blob, entries in found.items():
         users[blob] = [entry for entry in entries if await visit.may_see(entry[0])]
     return layer_rows(layers, users, visit.address.repository, config.steps, MOST_USERS)
+
+
+async def _legacy_referrers(visit: Visit, digest: str) -> list[tuple[str, str]]:
+    """(tag, kind) of what tools have attached by the name of a tag."""
+    names = kinds.legacy_tags(digest)
+    found = await visit.browser.existing_tags(visit.address.repository, list(names))
+    return [(tag, names[tag]) for tag in sorted(found)]
 
 
 async def _referrers(visit: Visit, digest: str) -> list[dict[str, Any]]:

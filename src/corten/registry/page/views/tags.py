@@ -86,6 +86,10 @@ async def _referrers(visit: Visit, digests: Sequence[str]) -> dict[str, Counter[
     )
     for row in rows:
         found.setdefault(row.subject, Counter())[kinds.of_type(row.artifact_type)] += 1
+    legacy = {tag: (digest, kind) for digest in digests for tag, kind in kinds.legacy_tags(digest).items()}
+    for tag in await visit.browser.existing_tags(visit.address.repository, list(legacy)):
+        digest, kind = legacy[tag]
+        found.setdefault(digest, Counter())[kind] += 1
     return found
 
 

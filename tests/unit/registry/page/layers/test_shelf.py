@@ -1,0 +1,155 @@
+"""Lists are made once, in a process that is ended when it takes too much, and kept within a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jinja2")
+
+from corten.errors import CortenError, Unavailable
+from corten.registry.blobs.local import LocalBlobs
+from corten.registry.page.layers import shelf as shelf_module
+from corten.registry.page.layers.list_file import ListFile
+from corten.registry.page.layers.process import run
+from corten.registry.page.layers.program import Task
+from corten.registry.page.layers.shelf import Layer, Shelf, read_part
+from corten.registry.page.settings import PageSettings
+from tests.registry_gallery import layer_of, noise
+from tests.registry_server import digest_of
+
+
+class Fixture:
+    def __init__(self, directory: Path, settings: PageSettings) -> None:
+        self.directory = directory
+        self.blobs = LocalBlobs(directory / "store")
+        self.shelf = Shelf(str(directory / "page"), self.blobs, settings)
+
+    def layer(self, data: bytes) -> Layer:
+        name = digest_of(data)
+        (self.directory / "store" / "blobs" / name[7:]).write_bytes(data)
+        return Layer(name, f"blobs/{name[7:]}", len(data))
+
+    def files(self) -> list[str]:
+        return sorted(os.listdir(self.directory / "page"))
+
+
+@pytest.fixture
+def fixture(tmp_path: Path) -> Fixture:
+    return Fixture(tmp_path, PageSettings())
+
+
+def paths(path: str) -> list[bytes]:
+    with ListFile(path) as found:
+        return [entry.path for entry in found]
+
+
+async def test_a_layer_is_listed_once(fixture: Fixture) -> None:
+    layer = fixture.layer(layer_of({"a": b"1", "b": b"2"}))
+    assert not fixture.shelf.is_listed(layer.digest)
+    path, again = await asyncio.gather(*(fixture.shelf.listing(layer, 60) for _ in range(2)))
+    assert path is not None and path == again
+    assert paths(path) == [b"a", b"b"]
+    os.unlink(fixture.directory / "store" / layer.location)
+    assert await fixture.shelf.listing(layer, 60) == path
+    assert len(fixture.files()) == 1
+
+
+async def test_who_does_not_want_to_wait_asks_again(fixture: Fixture) -> None:
+    layer = fixture.layer(layer_of({"a": noise(2_000_000)}))
+    assert await fixture.shelf.listing(layer, 0) is None
+    assert await fixture.shelf.listing(layer, 60) is not None
+
+
+async def test_a_damaged_layer_is_not_read_again_and_again(fixture: Fixture) -> None:
+    layer = fixture.layer(b"this is no layer" * 1000)
+    path = await fixture.shelf.listing(layer, 60)
+    assert path is not None
+    with ListFile(path) as found:
+        assert "layer" in found.summary.problem
+
+
+async def test_what_differs(fixture: Fixture) -> None:
+    base = fixture.layer(layer_of({"a": b"1", "b": b"2"}))
+    over = fixture.layer(layer_of({"a": b"3", ".wh.b": b"", "c": b"4"}))
+    found = await fixture.shelf.comparison([base], [base, over], 60)
+    assert found is not None
+    assert [changes.count for changes in (found.added, found.changed, found.removed)] == [1, 1, 1]
+    assert await fixture.shelf.comparison([base], [base, over], 0) == found
+
+
+async def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path, PageSettings(list_bytes=100_000))
+    layers = [
+        fixture.layer(layer_of({f"{number}/{noise(60, n).hex()}": b"" for n in range(600)}))
+        for number in range(4)
+    ]
+    for moment, layer in enumerate(layers):
+        path = await fixture.shelf.listing(layer, 60)
+        assert path is not None
+        os.utime(path, (moment, moment))
+    assert 0 < sum(os.path.getsize(tmp_path / "page" / name) for name in fixture.files()) <= 100_000
+    assert fixture.shelf.is_listed(layers[-1].digest)
+    assert not fixture.shelf.is_listed(layers[0].digest)
+
+
+async def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path, PageSettings(seconds=1))
+    bomb = fixture.layer(gzip.compress(tar_bomb(), 1))
+    path = await fixture.shelf.listing(bomb, 60)
+    assert path is not None
+    with ListFile(path) as found:
+        assert "cannot be listed" in found.summary.problem
+    assert len(fixture.files()) == 1
+
+
+def tar_bomb() -> bytes:
+    """Headers of many small members: much to do for few bytes."""
+    return (
+        layer_of({})[:0]
+        + b"".join(gzip.decompress(layer_of({f"{number}": b""}))[:512] for number in range(3000)) * 100
+    )
+
+
+async def test_a_process_that_takes_too_much_memory_is_ended(fixture: Fixture) -> None:
+    layer = fixture.layer(layer_of({f"{noise(100, n).hex()}": b"" for n in range(20_000)}))
+    output = str(fixture.directory / "out")
+    with pytest.raises(CortenError, match="memory"):
+        await run(Task("list", output, memory=24 << 20), str(fixture.directory / "store" / layer.location))
+
+
+async def test_a_store_without_files_is_read_as_a_stream(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixture.blobs, "local_path", lambda _location: None)
+    path = await fixture.shelf.listing(fixture.layer(layer_of({"a": noise(3_000_000)})), 60)
+    assert path is not None
+    assert paths(path) == [b"a"]
+
+
+async def test_too_many_at_once_are_refused(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf_module, "WAITING", 2)
+    layers = [fixture.layer(layer_of({f"{number}": b"x"})) for number in range(3)]
+    for layer in layers[:2]:
+        await fixture.shelf.listing(layer, 0)
+    with pytest.raises(Unavailable, match="try again"):
+        await fixture.shelf.listing(layers[2], 0)
+    await fixture.shelf.close()
+    assert not [name for name in fixture.files() if name.endswith(".new")]
+
+
+async def test_a_page_of_a_list(fixture: Fixture) -> None:
+    names = [f"{number:05}" for number in range(2500)]
+    path = await fixture.shelf.listing(fixture.layer(layer_of(dict.fromkeys(names, b""))), 60)
+    assert path is not None
+    _summary, entries, more = read_part(path, 990, 20, b"")
+    assert [entry.path.decode() for entry in entries] == names[990:1010] and more
+    _summary, entries, more = read_part(path, 2490, 20, b"")
+    assert [entry.path.decode() for entry in entries] == names[2490:] and not more
+    _summary, entries, more = read_part(path, 1, 2, b"499")
+    assert [entry.path.decode() for entry in entries] == ["01499", "02499"] and not more
+    assert read_part(path, 5000, 20, b"")[1] == []
