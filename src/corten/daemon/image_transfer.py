@@ -34,12 +34,14 @@ async def save_many(call: Call) -> web.StreamResponse:
     names = call.many("names")
     if not names:
         raise InvalidArgument("no image to save: give at least one name")
-    return await call.send_bytes(await call.engine.images.save(names), "application/x-tar")
+    saving = await call.engine.images.save(names, platform=call.platform())
+    return await call.send_bytes(saving, "application/x-tar")
 
 
 @routes.get("/images/{name*}/get")
 async def save(call: Call) -> web.StreamResponse:
-    return await call.send_bytes(await call.engine.images.save([call["name"]]), "application/x-tar")
+    saving = await call.engine.images.save([call["name"]], platform=call.platform())
+    return await call.send_bytes(saving, "application/x-tar")
 
 
 @routes.post("/images/create")

@@ -29,7 +29,7 @@ from corten.engine.progress_line import progress_line
 from corten.engine.registry import RegistryService
 from corten.engine.results import Filters, Pruned
 from corten.engine.timestamp import rfc3339
-from corten.errors import InvalidArgument
+from corten.errors import InvalidArgument, NotFound
 from corten.image.archive_intake import OpenArchive
 from corten.image.bootstrap import bootstrap
 from corten.image.model import Image, Progress, Removed, Report
@@ -175,11 +175,19 @@ class ImageService:
             if not loaded.names:
                 yield {"stream": f"Loaded image ID: {loaded.id}\n"}
 
-    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
-        """A docker-archive of `refs`; what is wrong with them is raised before the stream begins."""
-        ids = [self._core.images.resolve(ref).id for ref in refs]
-        for ref, image_id in zip(refs, ids, strict=True):
-            self._core.events.publish("image", "save", image_id, {"name": ref})
+    async def save(self, refs: Sequence[str], *, platform: str = "") -> AsyncIterator[bytes]:
+        """A docker-archive of `refs`; what is wrong with them is raised before the stream begins: NotFound
+        for one that is here for another `platform`."""
+        images = [self._core.images.resolve(ref) for ref in refs]
+        wanted = Platform.parse(platform).normalized() if platform else None
+        for ref, image in zip(refs, images, strict=True):
+            own = image.config.platform.normalized()
+            if wanted is not None and own != wanted:
+                raise NotFound(
+                    f"image {ref} is here for {own}, not for {wanted}: pull it with --platform {wanted}"
+                )
+        for ref, image in zip(refs, images, strict=True):
+            self._core.events.publish("image", "save", image.id, {"name": ref})
         return self._save(list(refs))
 
     async def _save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
 import time
@@ -172,6 +173,11 @@ def test_images(corten: Corten, tmp_path: Path) -> None:
     try:
         assert "host:5000/base/busybox   1" in corten("images").stdout
         corten("save", "-o", str(tmp_path / "images.tar"), "host:5000/base/busybox:1")
+        mine, other = ("amd64", "arm64") if os.uname().machine == "x86_64" else ("arm64", "amd64")
+        same = ("save", "-o", str(tmp_path / "same.tar"), "host:5000/base/busybox:1")
+        corten(*same, "--platform", f"linux/{mine}")
+        failed = corten(*same, "--platform", f"linux/{other}", check=1)
+        assert f"is here for linux/{mine}, not for linux/{other}" in failed.stderr
     finally:
         assert "Untagged: host:5000/base/busybox:1" in corten("rmi", "host:5000/base/busybox:1").stdout
     assert (
