@@ -54,4 +54,6 @@ class Readiness:
             self._audit.require()
         except CortenError as error:
             return error.message
+        except OSError as error:
+            return f"the registry's storage does not answer: {error.strerror or error}"
         return ""
