@@ -25,10 +25,14 @@ class Accounts:
         if database := server.settings.get("database"):
             self._place += ["--database", str(database)]
 
+    def command(self, *words: str) -> list[str]:
+        """`corten registry WORDS`."""
+        return [sys.executable, "-m", "corten", "registry", *words[:2], *self._place, *words[2:]]
+
     def run(self, *words: str, input: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
         """`corten registry WORDS`; `code` is the exit status that is expected."""
         done = subprocess.run(
-            [sys.executable, "-m", "corten", "registry", *words[:2], *self._place, *words[2:]],
+            self.command(*words),
             input=input,
             capture_output=True,
             text=True,
