@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from corten.build.export.lost_layers import explain_failure
 from corten.build.solve.protocols import Status
 from corten.build.solve.result import BuiltLayer
 from corten.content import Lease
-from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound, Unavailable
-from corten.image.layer_pipeline import Share
+from corten.errors import CortenError, NotFound
+from corten.image.layer_pipeline import Share, all_finished, unpack_while_downloading
 from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
 from corten.snapshot import Layer
@@ -49,7 +48,7 @@ class LayerFetcher:
                     if not self._store.content.contains(blob.digest) and blob.digest not in shares:
                         shares[blob.digest] = await self._join(layer, blob, status)
                 await self._unpack(layers, shares, status)
-                await _finished(shares)
+                await all_finished(shares)
             except CortenError as error:
                 raise explain_failure(error, missing, shares) from error
             finally:
@@ -70,8 +69,6 @@ class LayerFetcher:
         return self._store.transfers.join(blob, source, tell)
 
     async def _unpack(self, layers: Sequence[BuiltLayer], shares: dict[str, Share], status: Status) -> None:
-        """In a thread of its own, which mostly waits for worker processes. What fails first, the network or
-        the layers, ends the other."""
         loop = asyncio.get_running_loop()
         content = self._store.content
         chain, named = [], {}
@@ -90,40 +87,10 @@ class LayerFetcher:
             with self._store.snapshotter.session() as session:
                 session.prepare(chain, progress)
 
-        executor = ThreadPoolExecutor(1, thread_name_prefix="build-fetch")
-        unpacking = loop.run_in_executor(executor, work)
-        downloading = asyncio.ensure_future(_finished(shares))
-        try:
-            await asyncio.wait({unpacking, downloading}, return_when=asyncio.FIRST_EXCEPTION)
-            if downloading.done():
-                downloading.result()
-            await asyncio.wait({unpacking})
-            if isinstance(unpacking.exception(), ArchiveError | IntegrityError):
-                await downloading  # what cannot be read has most often another digest, which says more
-            unpacking.result()
-        finally:
-            downloading.cancel()
-            for share in shares.values():
-                share.growing.fail(Unavailable("the build was given up"))
-            await asyncio.wait({unpacking, downloading})
-            if not downloading.cancelled():
-                downloading.exception()
-            unpacking.exception()
-            executor.shutdown(wait=False)
+        await unpack_while_downloading(work, shares, "the build was given up")
 
 
 def _blob(layer: BuiltLayer) -> Descriptor:
     if layer.blob is None:
         raise NotFound(f"layer {layer.id} is not here, and nobody knows its blob")
     return layer.blob
-
-
-async def _finished(shares: dict[str, Share]) -> None:
-    """Raises the first failure as soon as there is one."""
-    waiting = [asyncio.ensure_future(share.finished()) for share in shares.values()]
-    try:
-        await asyncio.gather(*waiting)
-    finally:
-        for future in waiting:
-            future.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)

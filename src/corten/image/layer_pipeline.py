@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from corten.content import ContentStore, Ingest
-from corten.errors import IntegrityError, Unavailable
+from corten.errors import ArchiveError, IntegrityError, Unavailable
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import hex_of
 from corten.snapshot.growing import Growing
@@ -231,6 +231,44 @@ class LayerTransfers:
         except asyncio.CancelledError:
             await asyncio.wait({future})
             raise
+
+
+async def all_finished(shares: Mapping[str, Share]) -> None:
+    """Until all are; raises the first failure as soon as there is one."""
+    waiting = [asyncio.ensure_future(share.finished()) for share in shares.values()]
+    try:
+        await asyncio.gather(*waiting)
+    finally:
+        for future in waiting:
+            future.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def unpack_while_downloading(
+    unpack: Callable[[], None], shares: Mapping[str, Share], given_up: str
+) -> None:
+    """`unpack` in a thread of its own, which mostly waits. What fails first, the network or the layers, ends
+    the other; `given_up` is why."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="unpack")
+    unpacking = asyncio.get_running_loop().run_in_executor(executor, unpack)
+    downloading = asyncio.ensure_future(all_finished(shares))
+    try:
+        await asyncio.wait({unpacking, downloading}, return_when=asyncio.FIRST_EXCEPTION)
+        if downloading.done():
+            downloading.result()
+        await asyncio.wait({unpacking})  # which does not cancel it: a thread cannot be
+        if isinstance(unpacking.exception(), ArchiveError | IntegrityError):
+            await downloading  # what cannot be read has most often another digest, which says more
+        unpacking.result()
+    finally:
+        downloading.cancel()
+        for share in shares.values():
+            share.growing.fail(Unavailable(given_up))
+        await asyncio.wait({unpacking, downloading})
+        if not downloading.cancelled():
+            downloading.exception()
+        unpacking.exception()
+        executor.shutdown(wait=False)
 
 
 def _write(ingest: Ingest, pieces: list[bytes]) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
 
 from corten.content import Lease
-from corten.errors import ArchiveError, CortenError, IntegrityError, NotFound, Unavailable, Unsupported
-from corten.image.layer_pipeline import DigestMismatch, Share, short
+from corten.errors import CortenError, NotFound, Unavailable, Unsupported
+from corten.image.layer_pipeline import (
+    DigestMismatch,
+    Share,
+    all_finished,
+    short,
+    unpack_while_downloading,
+)
 from corten.image.model import Image, Progress, Report, silent
 from corten.image.pull_manifest import Found, ManifestFinder, is_artifact
 from corten.image.registrar import ImagePlan, replace_annotations
@@ -221,15 +226,13 @@ class _Puller:
                     if layer.digest not in shares and self._store.snapshotter.contains(chain_id):
                         self._report(Progress("Already exists", short(layer)))
                 await self._unpack(plan, shares)
-                await self._all_finished(shares)
+                await all_finished(shares)
                 return await asyncio.to_thread(self._registrar.record, plan)
         finally:
             for share in shares.values():
                 await self._store.transfers.leave(share)
 
     async def _unpack(self, plan: ImagePlan, shares: dict[str, Share]) -> None:
-        """In a thread of its own, which mostly waits. What fails first, the network or the layers, ends the
-        other."""
         growing = {digest: share.growing for digest, share in shares.items()}
 
         def progress(layer: Descriptor, done: int, total: int) -> None:
@@ -240,36 +243,7 @@ class _Puller:
             with self._store.snapshotter.session() as session:
                 self._registrar.unpack(plan, session, growing, progress)
 
-        executor = ThreadPoolExecutor(1, thread_name_prefix="pull")
-        unpacking = asyncio.get_running_loop().run_in_executor(executor, work)
-        downloading = asyncio.ensure_future(self._all_finished(shares))
-        try:
-            await asyncio.wait({unpacking, downloading}, return_when=asyncio.FIRST_EXCEPTION)
-            if downloading.done():
-                downloading.result()
-            await asyncio.wait({unpacking})  # which does not cancel it: a thread cannot be
-            if isinstance(unpacking.exception(), ArchiveError | IntegrityError):
-                await downloading  # what cannot be read has most often another digest, which says more
-            unpacking.result()
-        finally:
-            downloading.cancel()
-            for share in shares.values():
-                share.growing.fail(Unavailable("the pull was given up"))
-            await asyncio.wait({unpacking, downloading})
-            if not downloading.cancelled():
-                downloading.exception()
-            unpacking.exception()
-            executor.shutdown(wait=False)
-
-    async def _all_finished(self, shares: dict[str, Share]) -> None:
-        """Raises the first failure as soon as there is one."""
-        waiting = [asyncio.ensure_future(share.finished()) for share in shares.values()]
-        try:
-            await asyncio.gather(*waiting)
-        finally:
-            for future in waiting:
-                future.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await unpack_while_downloading(work, shares, "the pull was given up")
 
     async def _fetch_blobs(self, blobs: tuple[Descriptor, ...] | list[Descriptor], lease: Lease) -> None:
         """Blobs that are stored and not unpacked: other platforms, artifacts."""
@@ -282,7 +256,7 @@ class _Puller:
                     self._report(Progress("Already exists", short(blob)))
                 elif blob.digest not in shares:
                     shares[blob.digest] = self._join(blob)
-            await self._all_finished(shares)
+            await all_finished(shares)
         finally:
             for share in shares.values():
                 await self._store.transfers.leave(share)

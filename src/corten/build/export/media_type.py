@@ -8,10 +8,8 @@ from corten.oci.descriptor import Descriptor
 from corten.oci.manifest import (
     DOCKER_CONFIG,
     DOCKER_INDEX,
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD,
     DOCKER_MANIFEST,
+    DOCKER_TO_OCI,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER,
@@ -20,12 +18,7 @@ from corten.oci.manifest import (
     OCI_MANIFEST,
 )
 
-_TO_OCI = {
-    DOCKER_LAYER: OCI_LAYER,
-    DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD: OCI_LAYER_ZSTD,
-}
-_TO_DOCKER = {oci: docker for docker, oci in _TO_OCI.items()}
+_OCI_TO_DOCKER = {oci: docker for docker, oci in DOCKER_TO_OCI.items()}
 _COMPRESSION = {
     OCI_LAYER: "uncompressed",
     OCI_LAYER_GZIP: "gzip",
@@ -50,7 +43,7 @@ def index_type(*, oci: bool) -> str:
 
 def layer_of(layer: Descriptor, *, oci: bool) -> Descriptor:
     """A layer as a manifest of that kind names it: the same blob. Docker's knows no annotations."""
-    table = _TO_OCI if oci else _TO_DOCKER
+    table = DOCKER_TO_OCI if oci else _OCI_TO_DOCKER
     kind = table.get(layer.media_type, layer.media_type)
     annotations = layer.annotations if oci else None
     return msgspec.structs.replace(layer, media_type=kind, annotations=annotations, platform=None)
@@ -58,4 +51,4 @@ def layer_of(layer: Descriptor, *, oci: bool) -> Descriptor:
 
 def compression_of(layer: Descriptor) -> str:
     """`uncompressed`, `gzip` or `zstd`; empty for what is something else."""
-    return _COMPRESSION.get(_TO_OCI.get(layer.media_type, layer.media_type), "")
+    return _COMPRESSION.get(DOCKER_TO_OCI.get(layer.media_type, layer.media_type), "")

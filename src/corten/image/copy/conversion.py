@@ -5,31 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from corten.oci.descriptor import Descriptor
-from corten.oci.manifest import (
-    DOCKER_CONFIG,
-    DOCKER_INDEX,
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD,
-    DOCKER_MANIFEST,
-    OCI_CONFIG,
-    OCI_INDEX,
-    OCI_LAYER,
-    OCI_LAYER_GZIP,
-    OCI_LAYER_ZSTD,
-    OCI_MANIFEST,
-    Index,
-    Manifest,
-)
-
-_TO_OCI = {
-    DOCKER_MANIFEST: OCI_MANIFEST,
-    DOCKER_INDEX: OCI_INDEX,
-    DOCKER_CONFIG: OCI_CONFIG,
-    DOCKER_LAYER: OCI_LAYER,
-    DOCKER_LAYER_GZIP: OCI_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD: OCI_LAYER_ZSTD,
-}
+from corten.oci.manifest import DOCKER_TO_OCI, OCI_INDEX, OCI_MANIFEST, Index, Manifest
 
 
 def is_foreign(layer: Descriptor) -> bool:
@@ -54,5 +30,5 @@ def oci_index(index: Index) -> Index:
 
 
 def _oci(descriptor: Descriptor) -> Descriptor:
-    kind = _TO_OCI.get(descriptor.media_type, descriptor.media_type)
+    kind = DOCKER_TO_OCI.get(descriptor.media_type, descriptor.media_type)
     return msgspec.structs.replace(descriptor, media_type=kind)
