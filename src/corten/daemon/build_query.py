@@ -46,7 +46,7 @@ def build_request(call: Call) -> BuildRequest:
     return BuildRequest(
         id=call.text("buildid") or secrets.token_hex(16),
         context=context,
-        dockerfile=call.text("dockerfile"),
+        dockerfile=call.text("dockerfile").lstrip("/"),  # of the context, as for Docker
         tags=[tag for tag in call.many("t") if tag],
         target=call.text("target"),
         platforms=[platform] if (platform := call.platform()) else [],
@@ -74,13 +74,15 @@ def build_request(call: Call) -> BuildRequest:
 
 def _json(call: Call, name: str, type: Any, default: T) -> Any:
     text = call.text(name)
-    if not text:
-        return default
+    value = _decoded(name, text, type | None) if text else None
+    return default if value is None else value
+
+
+def _decoded(name: str, text: str, type: Any) -> Any:
     try:
-        value = msgspec.json.decode(text, type=type | None)
+        return msgspec.json.decode(text, type=type)
     except msgspec.MsgspecError as error:
         raise InvalidArgument(f'invalid value for "{name}": {error}') from error
-    return default if value is None else value
 
 
 def _network(mode: str) -> str:
@@ -96,8 +98,7 @@ def _hosts(call: Call) -> list[HostEntry]:
     """`extrahosts` is a JSON list, or repeated as `name:address`, by the client's version."""
     found = []
     for text in call.many("extrahosts"):
-        items = msgspec.json.decode(text, type=list[str]) if text.startswith("[") else [text]
-        for item in items:
+        for item in _decoded("extrahosts", text, list[str]) if text.startswith("[") else [text]:
             separator = "=" if "=" in item else ":"
             name, _, address = item.partition(separator)
             if not name or not address:

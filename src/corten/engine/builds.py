@@ -26,6 +26,7 @@ class BuildService:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._machinery: Machinery | None = None
+        self._opening = asyncio.Lock()
         self._running: dict[str, Build] = {}
 
     async def run(
@@ -40,9 +41,9 @@ class BuildService:
         `upload` is the archive of a ContextUpload. `classic`: Docker's classic builder is asked. Closing the
         iterator cancels the build, and waits until nothing of it is left.
         """
+        machinery = await self._open()
         if request.id in self._running:
             raise Conflict(f"a build with the id {request.id} is running")
-        machinery = await self._open()
         from corten.engine.build_run import Build
 
         build = Build(self._core, machinery, request, upload, classic=classic)
@@ -124,8 +125,9 @@ class BuildService:
             self._machinery = None
 
     async def _open(self) -> Machinery:
-        if self._machinery is None:
-            from corten.engine.build_machinery import Machinery
+        async with self._opening:  # opening it removes what no build of this engine has made
+            if self._machinery is None:
+                from corten.engine.build_machinery import Machinery
 
-            self._machinery = await Machinery.open(self._core)
-        return self._machinery
+                self._machinery = await Machinery.open(self._core)
+            return self._machinery

@@ -63,7 +63,7 @@ def test_every_parameter_reaches_the_engine(served: Served) -> None:
     query = [
         ("t", "a:1"),
         ("t", "b"),
-        ("dockerfile", "d/Dockerfile"),
+        ("dockerfile", "/d/Dockerfile"),
         ("buildargs", '{"A":"1","B":null}'),
         ("labels", '{"l":"x"}'),
         ("cachefrom", '["c:1"]'),
@@ -122,6 +122,7 @@ def test_a_remote_context(served: Served) -> None:
         ("?buildargs=%7B", 400, 'invalid value for "buildargs"'),
         ("?ulimits=%5B1%5D", 400, 'invalid value for "ulimits"'),
         ("?extrahosts=x", 400, "bad format for add-host"),
+        ("?extrahosts=%5B1", 400, 'invalid value for "extrahosts"'),
     ],
 )
 def test_what_is_wrong_has_a_status(served: Served, query: str, status: int, message: str) -> None:
