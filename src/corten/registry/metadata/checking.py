@@ -197,7 +197,7 @@ def unlinked_blobs(connection: Connection, after: str, before: int, limit: int) 
 
 def drop_unlinked(connection: Connection, digest: str) -> None:
     """The blob goes, unless a repository has it by now."""
-    doom_unlinked(connection, digest)
+    doom_unlinked(connection, [digest])
 
 
 def is_stored(connection: Connection, found: StoredBlob) -> bool:

@@ -4,12 +4,19 @@ same locks in the same order as pushes do: the repository, then the blob."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 
 from corten.registry.blobs.store import is_lost
-from corten.registry.metadata.linking import doom, drop_upload, is_linked
-from corten.registry.metadata.pushing import drop_unused_repository, insert_new, now
+from corten.registry.metadata.linking import doom, drop_upload
+from corten.registry.metadata.pushing import (
+    SLICE,
+    drop_unused_repositories,
+    drop_unused_repository,
+    insert_new,
+    now,
+)
 from corten.registry.metadata.records import Doomed, Reason, Upload
 from corten.registry.metadata.schema import (
     blobs,
@@ -70,83 +77,151 @@ def expire_uploads(
     return len(rows)
 
 
+class _Candidate(NamedTuple):
+    """What there is to know of one: a manifest that needs it, and its link, or None."""
+
+    key: int
+    digest: str
+    needed: str | None
+    touched: int | None
+    settled: bool | None
+
+
 def collect(connection: Connection, grace: int, longest: int, limit: int, spare: int = 0) -> tuple[int, int]:
     """Looks at candidates that are due: links that nothing needs go, and blobs that no repository has
     are doomed: their bytes are deleted after `spare` milliseconds.
 
-    Returns how many were looked at, and how many links went.
+    Returns how many were looked at, and how many links went. A batch takes a few statements, however large it
+    is: with SQLite nobody else can write meanwhile.
     """
-    due = connection.execute(
-        select(candidates.c.repository, candidates.c.digest)
-        .where(candidates.c.due <= now())
-        .order_by(candidates.c.due)
-        .limit(limit)
-    ).all()
-    gone = 0
+    due = [
+        (row[0], row[1])
+        for row in connection.execute(
+            select(candidates.c.repository, candidates.c.digest)
+            .where(candidates.c.due <= now())
+            .order_by(candidates.c.due)
+            .limit(limit)
+        )
+    ]
+    if not due:
+        return 0, 0
     # In the order of keys, as two collectors of two replicas would otherwise wait for each other.
-    for key, digest in sorted(tuple(row) for row in due):
-        connection.execute(select(repositories.c.id).where(repositories.c.id == key).with_for_update())
-        wait, _why = verdict(connection, key, digest, grace, longest)
-        this = and_(candidates.c.repository == key, candidates.c.digest == digest)
+    keys = sorted({key for key, _digest in due})
+    connection.execute(
+        select(repositories.c.id)
+        .where(repositories.c.id.in_(keys))
+        .order_by(repositories.c.id)
+        .with_for_update()
+    )
+    waiting: list[dict[str, Any]] = []
+    done: list[_Candidate] = []
+    gone: list[_Candidate] = []
+    under_way = _pushed_to(connection, keys, max(grace, 60_000))
+    for found in _look_at(connection, due):
+        wait, _why = _decide(found, found.key in under_way, grace, longest)
         if wait > 0:
-            connection.execute(update(candidates).where(this).values(due=now() + wait))
-            continue
-        connection.execute(delete(candidates).where(this))
-        if wait == 0:
-            unlinked = connection.execute(
-                delete(repository_blobs).where(
-                    repository_blobs.c.repository == key, repository_blobs.c.digest == digest
+            waiting.append({"key": found.key, "which": found.digest, "due": now() + wait})
+        else:
+            done.append(found)
+            if wait == 0 and found.touched is not None:
+                gone.append(found)
+    if waiting:
+        connection.execute(update(candidates).where(_is_it(candidates)).values(due=bindparam("due")), waiting)
+    _delete(connection, candidates, done)
+    _delete(connection, repository_blobs, gone)
+    doom_unlinked(connection, sorted({found.digest for found in done if found.needed is None}), spare)
+    drop_unused_repositories(connection, sorted({found.key for found in done if found.needed is None}))
+    return len(due), len(gone)
+
+
+def _is_it(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.repository == bindparam("key"), table.c.digest == bindparam("which"))
+
+
+def _delete(connection: Connection, table: Table, which: Sequence[_Candidate]) -> None:
+    if which:
+        rows = [{"key": found.key, "which": found.digest} for found in which]
+        connection.execute(delete(table).where(_is_it(table)), rows)
+
+
+def _look_at(connection: Connection, due: Sequence[tuple[int, str]]) -> list[_Candidate]:
+    """What decides about candidates."""
+    found: list[_Candidate] = []
+    for begin in range(0, len(due), SLICE):
+        part = sorted(due[begin : begin + SLICE])
+        needs = manifest_references.c
+        needed = {
+            (row[0], row[1]): row[2]
+            for row in connection.execute(
+                select(needs.repository, needs.target, func.min(needs.manifest))
+                .where(tuple_(needs.repository, needs.target).in_(part))
+                .group_by(needs.repository, needs.target)
+            )
+        }
+        link = repository_blobs.c
+        links = {
+            (row[0], row[1]): (row[2], row[3])
+            for row in connection.execute(
+                select(link.repository, link.digest, link.touched, link.settled).where(
+                    tuple_(link.repository, link.digest).in_(part)
                 )
             )
-            gone += unlinked.rowcount
-            doom_unlinked(connection, digest, spare)
-            drop_unused_repository(connection, key)
-    return len(due), gone
+        }
+        found += [_Candidate(*this, needed.get(this), *links.get(this, (None, None))) for this in part]
+    return found
 
 
-def doom_unlinked(connection: Connection, digest: str, spare: int = 0) -> None:
-    """The blob goes, when no repository has it. Its row is locked first: a push that links it comes before,
+def doom_unlinked(connection: Connection, digests: Sequence[str], spare: int = 0) -> None:
+    """Those blobs go that no repository has. Their rows are locked first: a push that links one comes before,
     or after."""
-    blob = connection.execute(
-        select(blobs.c.location, blobs.c.size).where(blobs.c.digest == digest).with_for_update()
-    ).first()
-    if blob is not None and not is_linked(connection, digest):
-        connection.execute(delete(blobs).where(blobs.c.digest == digest))
-        if not is_lost(blob.location):
-            doom(connection, [Doomed(blob.location, digest, blob.size)], spare)
+    for begin in range(0, len(digests), SLICE):
+        part = digests[begin : begin + SLICE]
+        rows = connection.execute(
+            select(blobs.c.digest, blobs.c.location, blobs.c.size)
+            .where(blobs.c.digest.in_(part))
+            .order_by(blobs.c.digest)
+            .with_for_update()
+        ).all()
+        linked = set(
+            connection.execute(
+                select(repository_blobs.c.digest).where(repository_blobs.c.digest.in_(part)).distinct()
+            ).scalars()
+        )
+        going = [row for row in rows if row.digest not in linked]
+        if going:
+            connection.execute(delete(blobs).where(blobs.c.digest.in_([row.digest for row in going])))
+            left = [Doomed(row.location, row.digest, row.size) for row in going if not is_lost(row.location)]
+            doom(connection, left, spare)
 
 
-def verdict(connection: Connection, key: int, digest: str, grace: int, longest: int) -> tuple[int, str]:
+def _decide(found: _Candidate, is_pushed_to: bool, grace: int, longest: int) -> tuple[int, str]:
     """What becomes of a link, and why: 0, it goes; -1, it stays; else the milliseconds after which to look
     again."""
-    needed = connection.execute(
-        select(manifest_references.c.manifest)
-        .where(manifest_references.c.repository == key, manifest_references.c.target == digest)
-        .limit(1)
-    ).scalar()
-    if needed is not None:
-        return -1, f"manifest {needed} needs it"
-    link = connection.execute(
-        select(repository_blobs.c.touched, repository_blobs.c.settled).where(
-            repository_blobs.c.repository == key, repository_blobs.c.digest == digest
-        )
-    ).first()
-    if link is None:
+    if found.needed is not None:
+        return -1, f"manifest {found.needed} needs it"
+    if found.touched is None:
         return 0, "it was taken from the repository"
-    age = now() - link.touched
+    age = now() - found.touched
     if age < grace:
         return grace - age, f"a push was told of it {age // 1000} s ago"
-    if not link.settled and age < longest and _is_pushed_to(connection, key, max(grace, 60_000)):
+    if not found.settled and age < longest and is_pushed_to:
         return max(1000, grace // 4), "a push into its repository is under way"
     return 0, "no manifest needs it"
 
 
-def _is_pushed_to(connection: Connection, key: int, within: int) -> bool:
-    return bool(
-        connection.execute(
-            select(exists().where(uploads.c.repository == key, uploads.c.touched >= now() - within))
-        ).scalar_one()
-    )
+def _pushed_to(connection: Connection, keys: Sequence[int], within: int) -> set[int]:
+    """Which repositories have an upload that somebody is sending."""
+    since = now() - within
+    found: set[int] = set()
+    for begin in range(0, len(keys), SLICE):
+        found.update(
+            connection.execute(
+                select(uploads.c.repository)
+                .where(uploads.c.repository.in_(keys[begin : begin + SLICE]), uploads.c.touched >= since)
+                .distinct()
+            ).scalars()
+        )
+    return found
 
 
 def due_doomed(connection: Connection, limit: int) -> list[Doomed]:
@@ -190,8 +265,11 @@ def explain(connection: Connection, grace: int, longest: int, limit: int) -> lis
         .order_by(repositories.c.name, candidates.c.digest)
         .limit(limit)
     ).all()
+    names = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+    under_way = _pushed_to(connection, sorted({key for key, _digest in names}), max(grace, 60_000))
     reasons = []
-    for key, digest, name, size in rows:
-        wait, why = verdict(connection, key, digest, grace, longest)
-        reasons.append(Reason(name, digest, size, wait == 0, why))
-    return reasons
+    for found in _look_at(connection, list(names)):
+        wait, why = _decide(found, found.key in under_way, grace, longest)
+        name, size = names[found.key, found.digest]
+        reasons.append(Reason(name, found.digest, size, wait == 0, why))
+    return sorted(reasons, key=lambda reason: (reason.repository, reason.digest))

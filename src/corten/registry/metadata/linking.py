@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, delete, exists, select, update
+from sqlalchemy import Connection, and_, delete, select, update
 
 from corten.registry.blobs.store import is_lost, lost
 from corten.registry.metadata.pushing import insert_new, now, repository_id
@@ -78,12 +78,20 @@ def drop_upload(connection: Connection, identity: str, left: Sequence[Doomed]) -
 
 def doom(connection: Connection, left: Sequence[Doomed], spare: int = 0) -> None:
     """Writes down bytes that have to be deleted, after `spare` milliseconds."""
-    moment = now() + spare
-    for entry in left:
+    if left:
+        moment = now() + spare
         connection.execute(
-            insert_new(connection, doomed)
-            .values(location=entry.location, digest=entry.digest, size=entry.size, due=moment, attempts=0)
-            .on_conflict_do_nothing(index_elements=["location"])
+            insert_new(connection, doomed).on_conflict_do_nothing(index_elements=["location"]),
+            [
+                {
+                    "location": entry.location,
+                    "digest": entry.digest,
+                    "size": entry.size,
+                    "due": moment,
+                    "attempts": 0,
+                }
+                for entry in left
+            ],
         )
 
 
@@ -239,8 +247,3 @@ def unlink_blob(connection: Connection, repository: str, digest: str) -> str | N
         .on_conflict_do_update(index_elements=["repository", "digest"], set_={"due": moment})
     )
     return ""
-
-
-def is_linked(connection: Connection, digest: str) -> bool:
-    """Whether any repository has the blob."""
-    return bool(connection.execute(select(exists().where(repository_blobs.c.digest == digest))).scalar_one())

@@ -139,14 +139,18 @@ def _take_over(connection: Connection, key: int, digest: str, new_tags: Sequence
 def drop_unused_repository(connection: Connection, key: int) -> None:
     """Forgets a repository that has nothing in it. Its row has to be locked already, or is locked here."""
     connection.execute(select(repositories.c.id).where(repositories.c.id == key).with_for_update())
-    anything = select(
-        *(
-            exists().where(table.c.repository == key).label(table.name)
+    drop_unused_repositories(connection, [key])
+
+
+def drop_unused_repositories(connection: Connection, keys: Sequence[int]) -> None:
+    """Forgets those that have nothing in them. Their rows have to be locked already."""
+    for begin in range(0, len(keys), SLICE):
+        nothing = [
+            ~exists().where(table.c.repository == repositories.c.id)
             for table in (repository_blobs, manifests, uploads, candidates)
-        )
-    )
-    if not any(connection.execute(anything).one()):
-        connection.execute(delete(repositories).where(repositories.c.id == key))
+        ]
+        part = keys[begin : begin + SLICE]
+        connection.execute(delete(repositories).where(repositories.c.id.in_(part), *nothing))
 
 
 def _is_there(reference: Reference, sizes: dict[str, int]) -> bool:
