@@ -71,7 +71,9 @@ class Connection(web.RequestHandler):
         if status != 400:
             return super().handle_error(request, status, exc, message)
         reason = (message or "it cannot be read").partition("\n")[0].rstrip(":")
-        _LOG.info("%s sent what is no HTTP request: %s", request.remote, ascii(reason[:200]))
+        # Clients on this machine try TLS first, and then take plain HTTP: nothing to tell about.
+        level = logging.DEBUG if "HTTPS" in reason else logging.INFO
+        _LOG.log(level, "%s sent what is no HTTP request: %s", request.remote, ascii(reason[:200]))
         error = RegistryError(Code.UNSUPPORTED, f"this is no HTTP request: {reason[:200]}", status=400)
         response = web.Response(body=error.body(), status=400, content_type="application/json")
         response.force_close()
