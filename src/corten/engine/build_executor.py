@@ -168,8 +168,8 @@ class BuildExecutor:
             log(2, f"there is no device {name} here; it is not required\n".encode())
         directory = self._running / draft.id
         stack.callback(core.trash.discard, directory)
-        for name in ("", "work", "scratch"):
-            (directory / name).mkdir(mode=0o711)
+        for path in (directory, directory / "work"):
+            path.mkdir(mode=0o711)
         upper = draft.directory / "fs"
         upper.mkdir(mode=0o755)
         if operation.limits.cgroup_parent:

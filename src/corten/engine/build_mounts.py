@@ -107,6 +107,8 @@ class RunMounts:
                     executable=True,
                 )
             )
+        if any(isinstance(mount, FileMount | LayeredMount) for mount in found):
+            os.mkdir(self._scratch, 0o711)
         self.mounts, self.environment = tuple(found), tuple(environment)
 
     def _bind(self, position: int, mount: BindMount) -> AnyMount:

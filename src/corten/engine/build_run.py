@@ -28,6 +28,7 @@ from corten.build.export.output import (
     parse_outputs,
     rewrites_timestamps,
 )
+from corten.build.graph import Exec, Vertex
 from corten.build.plan.model import BuildPlan, ResolvedImage
 from corten.build.plan.planner import plan_build
 from corten.build.solve.failure import BuildFailed, LayersLost
@@ -44,9 +45,10 @@ from corten.engine.build_options import entitlements, plan_options
 from corten.engine.build_registries import BuildRegistries
 from corten.engine.build_shell import ShellStand
 from corten.engine.build_sources import add_directories, open_context, scope_of
+from corten.engine.build_spec import check_allowed
 from corten.engine.build_steps import planned_steps
 from corten.engine.core import Core
-from corten.errors import CortenError, NotFound, Unavailable
+from corten.errors import CortenError, Denied, NotFound, Unavailable
 from corten.oci.reference import Reference
 
 _log = logging.getLogger("corten.engine")
@@ -225,11 +227,13 @@ class Build:
     ) -> Results:
         request, solver = self._request, self._machinery.solver
         targets = [image.target for image in plan.images if image.target is not None]
+        allowed = entitlements(request)
+        _check_entitlements(targets, allowed)
         inputs = BuildInputs(
             sources=sources,
             images=images,
             secrets=RequestSecrets(request),
-            allowed=entitlements(request),
+            allowed=allowed,
             jobs=request.jobs,
             scope=scope_of(request),
             explain=request.explain,
@@ -284,6 +288,17 @@ class Build:
         self._credentials[domain] = future
         self.events.report(CredentialQuery(self._request.id, domain))
         return await future
+
+
+def _check_entitlements(targets: Sequence[Vertex], allowed: frozenset[str]) -> None:
+    """BuildFailed for a step that asks for more than is allowed, were it cached or not."""
+    for target in targets:
+        for vertex in target.walk():
+            if isinstance(vertex.operation, Exec):
+                try:
+                    check_allowed(vertex.operation, allowed)
+                except Denied as error:
+                    raise BuildFailed(vertex, error) from error
 
 
 class _Offered:

@@ -83,6 +83,14 @@ def test_build_arguments_labels_and_targets(corten: Corten, tmp_path: Path) -> N
     assert "other" in done.stderr.splitlines()[-1]
 
 
+def test_what_is_not_allowed_is_not_taken_from_the_cache(corten: Corten, tmp_path: Path) -> None:
+    context = write_context(tmp_path, {"Dockerfile": "FROM busybox\nRUN --network=host echo far > /x\n"})
+    corten("build", "--allow", "network.host", str(context))
+    done = corten("build", str(context), check=1)
+    assert "--network=host is not allowed for this build: give it --allow network.host" in done.stderr
+    assert ">>> RUN --network=host" in done.stderr
+
+
 def test_proxies_of_the_configuration(corten: Corten, tmp_path: Path) -> None:
     dockerfile = "FROM busybox\nRUN echo $HTTP_PROXY $http_proxy $no_proxy > /proxy\n"
     context = write_context(tmp_path / "c", {"Dockerfile": dockerfile})
