@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from corten.errors import CortenError, Denied, InvalidArgument
 from corten.registry import tls
 from corten.registry.accounts.opening import may_be_open
+from corten.registry.accounts.preparing import prepare
 from corten.registry.audit_log import AuditLog, open_audit
 from corten.registry.config import Config, is_loopback, parse_address
 from corten.registry.listeners import BACKLOG
@@ -93,7 +94,10 @@ def run(config: Config) -> int:
     _raise_limits()
     database = Database(config.database_url)
     database.migrate()
-    require_leave(config, database.read(accounts.any_account))
+    has_accounts = database.read(accounts.any_account)
+    require_leave(config, has_accounts)
+    if has_accounts:
+        prepare()  # for all workers
     database.close()
     audit = open_audit(config)
     if isinstance(audit, AuditLog):

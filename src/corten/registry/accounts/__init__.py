@@ -5,6 +5,7 @@ Each module needs only those above it, and records.py:
     patterns.py        `team/*`: which repositories a permission is for
     permissions.py     `pull,push:team/*`: what a permission says
     book.py            everything that is decided with, as the database had it at one moment
+    preparing.py       loads libraries once there are accounts
     current.py         the newest book; a worker looks every second whether there is another
     passwords.py       argon2 (and bcrypt of imported files) in threads
     attempts.py        wrong passwords cost time

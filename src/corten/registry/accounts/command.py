@@ -12,6 +12,7 @@ from corten.errors import InvalidArgument
 from corten.registry.access import Identity
 from corten.registry.accounts import administration, token_administration
 from corten.registry.accounts.administration import Changes, Request
+from corten.registry.accounts.preparing import require_libraries
 from corten.registry.audit_log import open_audit
 from corten.registry.config import Config
 from corten.registry.metadata.database import Database
@@ -23,6 +24,7 @@ def run(config: Config, verb: str, asked: Any) -> int:
         request = msgspec.convert(asked, Request)
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"invalid option: {error}") from error
+    require_libraries()
     database = Database(config.database_url)
     try:
         database.migrate()

@@ -13,6 +13,7 @@ from corten.registry.accounts.challenges import scope_of, unauthorized
 from corten.registry.accounts.current import Current
 from corten.registry.accounts.permissions import including
 from corten.registry.accounts.sign_in import SignIn
+from corten.registry.accounts.store import AccountStore
 from corten.registry.certificates import certificate_name
 from corten.registry.config import Config
 from corten.registry.errors import Code, RegistryError
@@ -31,9 +32,17 @@ class AccountAccess:
     """Decides by the newest book. Basic and Bearer are taken on every path."""
 
     def __init__(
-        self, config: Config, current: Current, sign_in: SignIn, tokens: AccessTokens, *, may_be_open: bool
+        self,
+        config: Config,
+        store: AccountStore,
+        current: Current,
+        sign_in: SignIn,
+        tokens: AccessTokens,
+        *,
+        may_be_open: bool,
     ) -> None:
         self._config = config
+        self._store = store
         self._current = current
         self._sign_in = sign_in
         self._tokens = tokens
@@ -150,6 +159,7 @@ class AccountAccess:
         """Follows no more."""
         await self._current.close()
         await self._sign_in.close()
+        await self._store.close()
 
 
 def _what(action: Action, repository: str) -> str:

@@ -9,6 +9,7 @@ import time
 
 from corten.errors import CortenError
 from corten.registry.accounts.book import Book
+from corten.registry.accounts.preparing import prepare
 from corten.registry.accounts.settings import Tokens
 from corten.registry.accounts.signing import new_key
 from corten.registry.accounts.store import AccountStore
@@ -31,11 +32,18 @@ class Current:
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._expire_at = 0.0
+        self._prepared = False
 
     async def start(self) -> None:
-        """Reads the database; Unavailable."""
+        """Reads the database; Unavailable, Unsupported."""
         self.book = Book(await self._store.load())
+        await self._prepare()
         self._task = asyncio.create_task(self._follow())
+
+    async def _prepare(self) -> None:
+        if not self.book.is_empty and not self._prepared:
+            await asyncio.to_thread(prepare)
+            self._prepared = True
 
     async def close(self) -> None:
         """Follows no more."""
@@ -55,12 +63,17 @@ class Current:
                 if not failed:
                     _LOG.warning("accounts stay as they were: %s", error.message)
                 failed = True
+            except Exception:  # whatever it is: who follows no more would never see that somebody has to go
+                if not failed:
+                    _LOG.exception("accounts stay as they were")
+                failed = True
 
     async def _look(self) -> None:
         if await self._store.generation() != self.book.generation:
             self.book = Book(await self._store.load())
         if self.book.is_empty:
             return
+        await self._prepare()
         if self._rotation_is_due():
             await self._store.rotate(
                 new_key(PUBLISHED_SECONDS), self._settings.key_days * DAY, self._keep_milliseconds()

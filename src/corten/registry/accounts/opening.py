@@ -17,7 +17,7 @@ def open_accounts(config: Config, database: Database) -> tuple[AccountAccess, To
     store = AccountStore(database)
     current = Current(store, config.tokens)
     sign_in, tokens = SignIn(current, store), AccessTokens(config.tokens)
-    access = AccountAccess(config, current, sign_in, tokens, may_be_open=may_be_open(config))
+    access = AccountAccess(config, store, current, sign_in, tokens, may_be_open=may_be_open(config))
     return access, TokenService(config.tokens, current, sign_in, tokens, store)
 
 

@@ -34,7 +34,7 @@ def _hasher() -> PasswordHasher:
 
 
 @cache
-def _nobody() -> str:
+def hash_nobody() -> str:
     """The hash of what nobody knows: for accounts that are not there, so that they take as long."""
     return hash_password(secrets.token_hex(32))
 
@@ -77,7 +77,7 @@ def verify(stored: str, password: str) -> bool:
     from argon2.exceptions import InvalidHashError, VerificationError
 
     try:
-        _hasher().verify(stored or _nobody(), password.encode())
+        _hasher().verify(stored or hash_nobody(), password.encode())
     except (VerificationError, InvalidHashError):
         return False
     return bool(stored)
