@@ -8,13 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docker_registry import DockerRegistry, docker_registry
 from tests.registry_server import Client, ServerProcess, digest_of, free_port, index_of, make_image
 from tests.system.registry_cache.conftest import Start
 
@@ -34,48 +33,14 @@ def run(*command: str, **environment: str) -> str:
     return done.stdout
 
 
-class DockerRegistry:
-    """Debian's docker-registry (distribution 2.8)."""
-
-    def __init__(self, directory: Path) -> None:
-        program = needs("docker-registry")
-        self.url = f"http://127.0.0.1:{free_port()}"
-        config = directory / "config.yml"
-        config.write_text(
-            json.dumps(
-                {
-                    "version": 0.1,
-                    "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-                    "http": {"addr": self.url.removeprefix("http://")},
-                }
-            )
-        )
-        with open(directory / "log", "wb") as log:
-            self._process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}/v2/", timeout=1).close()
-                return
-            except (urllib.error.URLError, ConnectionError):
-                if time.monotonic() > deadline:
-                    self.stop()
-                    raise RuntimeError((directory / "log").read_text()) from None
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture(params=["corten", "docker-registry"])
 def upstream_url(request: pytest.FixtureRequest, start: Start, tmp_path: Path) -> Iterator[str]:
     if request.param == "corten":
         yield start().url
         return
-    server = DockerRegistry(tmp_path)
+    server = DockerRegistry(tmp_path, docker_registry(2))
     yield server.url
-    server.stop()
+    server.close()
 
 
 def test_what_it_gets_from(start: Start, upstream_url: str) -> None:
