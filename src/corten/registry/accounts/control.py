@@ -25,7 +25,7 @@ _WORDS = {
     Action.ADMIN: "look after {}",
     Action.LIST: "list repositories",
 }
-WRONG = "wrong user name or password, or the account is disabled"
+_SHOWN = 64
 
 
 class AccountAccess:
@@ -67,18 +67,14 @@ class AccountAccess:
             raise unauthorized(
                 self._config, request, "credentials are taken as Basic or as a Bearer token", scope
             )
-        identity = await self.basic(request, credential)
-        if identity is None:
-            raise unauthorized(self._config, request, WRONG, scope)
+        name, secret = decode_basic(credential)
+        account = await self._sign_in.check(name, secret, request.remote or "")
+        if account is None:
+            raise unauthorized(self._config, request, wrong(name), scope)
+        identity = Identity(account.name)
         request[CALLER] = identity
         self._require(identity, action, repository)
         return identity
-
-    async def basic(self, request: web.BaseRequest, credential: str) -> Identity | None:
-        """Who sends these credentials; None for nobody."""
-        name, secret = decode_basic(credential)
-        account = await self._sign_in.check(name, secret, request.remote or "") if name else None
-        return Identity(account.name) if account is not None else None
 
     async def allows(self, identity: Identity, action: Action, repository: str) -> bool:
         if self.is_open:
@@ -164,6 +160,13 @@ class AccountAccess:
 
 def _what(action: Action, repository: str) -> str:
     return _WORDS.get(action, "use this registry").format(repository or "this registry")
+
+
+def wrong(name: str) -> str:
+    """Why `name` is refused: for the client, the log and the audit log. The same whether there is such an
+    account or not."""
+    shown = ascii(name[:_SHOWN])
+    return f"wrong user name or password for {shown}, or the account is disabled"
 
 
 def decode_basic(credential: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from corten.registry.access import CALLER, Identity
 from corten.registry.accounts.challenges import unauthorized
-from corten.registry.accounts.control import WRONG, decode_basic
+from corten.registry.accounts.control import decode_basic, wrong
 from corten.registry.accounts.records import Account
 from corten.registry.accounts.token_service import Granted, TokenService
 from corten.registry.body import read_body
@@ -56,7 +56,8 @@ async def post(
     else:
         raise _bad_request(f"grant_type has to be password or refresh_token, not {kind[:40]!r}")
     if account is None:
-        what = "the sign-in has ended: log in again" if refresh else WRONG
+        ended = "the sign-in has ended: log in again"
+        what = wrong(form.get("username", "")) if kind == "password" else ended
         raise unauthorized(services.config, request, what)
     request[CALLER] = Identity(account.name)
     granted = await tokens.grant(
@@ -84,9 +85,9 @@ async def _basic(services: Services, tokens: TokenService, request: web.BaseRequ
         return None
     scheme, _, credential = header.partition(" ")
     name, secret = decode_basic(credential) if scheme.lower() == "basic" else ("", "")
-    account = await tokens.by_password(name, secret, request.remote or "") if name else None
+    account = await tokens.by_password(name, secret, request.remote or "")
     if account is None:
-        raise unauthorized(services.config, request, WRONG)
+        raise unauthorized(services.config, request, wrong(name))
     request[CALLER] = Identity(account.name)
     return account
 
