@@ -98,6 +98,7 @@ class LocalBlobs:
         self._uploads = f"{self._root}/uploads"
         os.makedirs(self._uploads, mode=0o700, exist_ok=True)
         os.makedirs(f"{self._root}/blobs", mode=0o700, exist_ok=True)
+        _make_prefixes(f"{self._root}/blobs/sha256")
 
     def _part(self, upload: str) -> str:
         return f"{self._uploads}/{upload}.part"
@@ -215,6 +216,17 @@ class LocalBlobs:
             raise NoSpace("no space left on the registry's disk")
         if not os.access(self._uploads, os.W_OK):
             raise Unavailable("the registry's storage cannot be written to")
+
+
+def _make_prefixes(path: str) -> None:
+    """All directories for blobs at once: made one by one, each would cost the push that needs it first two
+    writes to the disk."""
+    if os.path.isdir(path):
+        return
+    for number in range(256):
+        os.makedirs(f"{path}/{number:02x}", mode=0o700, exist_ok=True)
+    for made in (path, os.path.dirname(path), os.path.dirname(os.path.dirname(path))):
+        _sync_directory(made)
 
 
 def _make_directory(path: str) -> None:
