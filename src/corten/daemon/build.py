@@ -95,15 +95,15 @@ async def run(call: Call) -> web.StreamResponse:
 
 async def _first_line(call: Call) -> tuple[bytes, AsyncIterator[bytes]]:
     pieces = call.upload()
-    line = b""
+    line = bytearray()
     async for piece in pieces:
         head, newline, tail = piece.partition(b"\n")
         line += head
         if len(line) > _MAX_REQUEST:
             raise InvalidArgument(f"the build's request has more than {_MAX_REQUEST} bytes")
         if newline:
-            return line, _from(tail, pieces)
-    return line, _from(b"", pieces)
+            return bytes(line), _from(tail, pieces)
+    return bytes(line), _from(b"", pieces)
 
 
 async def _from(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -154,7 +154,7 @@ class Pruner:
             return await self._prune(options)
 
     async def _prune(self, options: PruneOptions) -> Pruned:
-        removal = _Removal(options, await asyncio.to_thread(self._entries))
+        entries = await asyncio.to_thread(self._entries)
         sources: dict[str, tuple[OtherCache | None, str]] = {}
         loose: list[CacheItem] = []
         for mount in await asyncio.to_thread(self._mounts.usage):
@@ -165,7 +165,7 @@ class Pruner:
             for item in await asyncio.to_thread(cache.usage):
                 sources[item.id] = (cache, item.id)
                 loose.append(item)
-        removal.choose(loose, await asyncio.to_thread(self._disk_free))
+        removal = await asyncio.to_thread(self._choose, options, entries, loose)
         gone: list[str] = []
         freed = 0
         for item in removal.loose:
@@ -181,6 +181,11 @@ class Pruner:
             freed += sum(entry.item.size for entry in removal.records if not entry.item.shared)
         await asyncio.to_thread(self._sweep)
         return Pruned(tuple(gone), freed)
+
+    def _choose(self, options: PruneOptions, entries: list[_Entry], loose: list[CacheItem]) -> _Removal:
+        removal = _Removal(options, entries)
+        removal.choose(loose, self._disk_free())
+        return removal
 
     def _sweep(self) -> None:
         self._layers.sweep()
@@ -251,10 +256,9 @@ class _Removal:
         self.records: list[_Entry] = []
         self.loose: list[CacheItem] = []
 
-    def choose(self, loose: Iterable[CacheItem], disk_free: int) -> None:
+    def choose(self, loose: Sequence[CacheItem], disk_free: int) -> None:
         """The oldest first, until it is enough."""
         options = self._options
-        loose = list(loose)
         total = sum(item.size for item in loose)
         total += sum(entry.item.size for entry in self._entries if not entry.item.shared)
         limited = bool(options.least or options.most or options.free)
@@ -265,19 +269,21 @@ class _Removal:
         progress = True
         while progress:
             progress = False
-            for one in list(candidates):
+            waiting: list[CacheItem | _Entry] = []
+            for one in candidates:
                 if limited and self._is_enough(total - freed, disk_free + freed):
                     return
                 if isinstance(one, _Entry):
                     if self._above[one.chain]:
-                        continue  # its turn comes when nothing builds upon it
+                        waiting.append(one)  # its turn comes when nothing builds upon it
+                        continue
                     freed += 0 if one.item.shared else one.item.size
                     self._take(one)
                 else:
                     freed += one.size
                     self.loose.append(one)
-                candidates.remove(one)
                 progress = True
+            candidates = waiting
 
     def _take(self, entry: _Entry) -> None:
         self.records.append(entry)
