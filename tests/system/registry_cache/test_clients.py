@@ -205,3 +205,13 @@ def test_a_mistake_on_the_command_line() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1 and "would be asked without TLS" in done.stderr
+
+
+def test_a_registry_that_asks_itself(tmp_path: Path) -> None:
+    """It would wait for itself."""
+    port = free_port()
+    server = ServerProcess(
+        tmp_path, listen=[f"127.0.0.1:{port}"], upstreams={"x": {"url": f"http://localhost:{port}"}}
+    )
+    with pytest.raises(RuntimeError, match="is this registry itself"):
+        server.start()

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from corten.errors import InvalidArgument
 from corten.image.registry.answer import RateLimited
 from corten.registry.audit import Audit
 from corten.registry.blobs.store import BlobStore
-from corten.registry.config import Config
+from corten.registry.config import Config, parse_address
 from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.records import Blob, Manifest, Missing
 from corten.registry.metadata.store import Metadata
@@ -25,7 +26,7 @@ from corten.registry.upstream.fetch import Fetch
 from corten.registry.upstream.limits import UNTOLD_SECONDS, Limits
 from corten.registry.upstream.manifests import Manifests
 from corten.registry.upstream.naming import Naming
-from corten.registry.upstream.settings import namespace_of
+from corten.registry.upstream.settings import listens_at, namespace_of, url_of
 from corten.registry.upstream.turns import Turns
 
 RETRY_SECONDS = "10"
@@ -64,7 +65,10 @@ class PullThrough:
             max_line_size=64 << 10,
             max_field_size=64 << 10,
         )
+        listening = {parse_address(text) for text in self._config.listen}
         for name, found in self._config.upstreams.items():
+            if listens_at(url_of(name, found), listening):
+                raise InvalidArgument(f"upstream {name!r}: {url_of(name, found)} is this registry itself")
             limits = Limits(self._metadata, namespace_of(name, found))
             self._clients[name] = UpstreamClient(name, found, limits, self._session)
         self._evicting = asyncio.create_task(self.evictor.run())

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -132,6 +132,21 @@ def _check(name: str, upstream: Upstream) -> None:
         raise InvalidArgument(f"{where}: it has a password and a token: give one of them")
     if upstream.tag_ttl_seconds < 0 or upstream.blobs_at_once < 1:
         raise InvalidArgument(f"{where}: tag-ttl-seconds is at least 0, and blobs-at-once at least 1")
+
+
+def listens_at(url: str, addresses: Collection[tuple[str, int]]) -> bool:
+    """Whether who listens at `addresses` is who answers at `url`, as far as that can be seen from them.
+
+    >>> listens_at("http://localhost:5000", [("127.0.0.1", 5000)])
+    True
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    names = {"127.0.0.1" if host == "localhost" else host}
+    if _is_loopback(host):
+        names |= {"0.0.0.0", "::"}
+    return any(port == own and ("127.0.0.1" if at == "localhost" else at) in names for at, own in addresses)
 
 
 def _is_loopback(host: str) -> bool:

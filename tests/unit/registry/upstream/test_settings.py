@@ -6,7 +6,7 @@ import pytest
 
 from corten.errors import InvalidArgument
 from corten.registry.config import convert
-from corten.registry.upstream.settings import namespace_of, url_of
+from corten.registry.upstream.settings import listens_at, namespace_of, url_of
 
 GOOD: dict[str, Any] = {
     "docker.io": {},
@@ -59,3 +59,20 @@ def test_the_cache() -> None:
     assert convert({"cache": {"max-bytes": 5}}, "test").cache.max_bytes == 5
     with pytest.raises(InvalidArgument, match="max-bytes"):
         convert({"cache": {"max-bytes": -1}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "is_own"),
+    [
+        ("http://127.0.0.1:5000", ("127.0.0.1", 5000), True),
+        ("http://localhost:5000/x", ("127.0.0.1", 5000), True),
+        ("http://[::1]:5000", ("::1", 5000), True),
+        ("http://127.0.0.1:5000", ("0.0.0.0", 5000), True),
+        ("https://registry.example", ("registry.example", 443), True),
+        ("http://127.0.0.1:5001", ("127.0.0.1", 5000), False),
+        ("http://127.0.0.2:5000", ("127.0.0.1", 5000), False),
+        ("https://registry.example:5000", ("0.0.0.0", 5000), False),
+    ],
+)
+def test_a_registry_that_asks_itself(url: str, address: tuple[str, int], is_own: bool) -> None:
+    assert listens_at(url, [address]) is is_own
