@@ -154,7 +154,7 @@ class Site:
             headers["WWW-Authenticate"] = CHALLENGE
         if status >= 500:
             _LOG.warning("%s %s: %s", request.method, request.path, error.message)
-        values = {"status": status, "message": _sentence(error.message), "title": _title(status)}
+        values = {"status": status, "message": _sentence(error.message, identity.name), "title": _title(status)}
         response = await self._page(services, request, identity, Shown("error.html", values, status))
         response.headers.update(headers)
         response.headers["Cache-Control"] = "no-store"
@@ -201,6 +201,7 @@ def _title(status: int) -> str:
     }.get(status, "This did not work" if status < 500 else "An error on our side")
 
 
-def _sentence(message: str) -> str:
-    text = message[:1].upper() + message[1:]
+def _sentence(message: str, name: str) -> str:
+    """The message as a sentence; a user's name stays as it is written."""
+    text = message if name and message.startswith(name) else message[:1].upper() + message[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
