@@ -203,11 +203,11 @@ class Explanation:
                             "INSERT OR IGNORE INTO manifests VALUES (?,?)",
                             (digest, zlib.compress(self._seen.pop(digest), 1)),
                         )
-        forget_old(self._database)
 
 
 def forget_old(database: CacheDatabase) -> None:
-    """Forgets builds that were long ago, and manifests that no step names any more."""
+    """Forgets builds that were long ago, and manifests that no step names any more. It reads all of them: no
+    build waits for it."""
     with database.transaction():
         database.all("DELETE FROM steps WHERE used < ?", (int(time.time()) - _KEPT_SECONDS,))
         named = {
