@@ -78,6 +78,23 @@ def test_children_of_an_index_come_when_asked_for(
     assert client.get(f"/v2/up/multi/manifests/{one.digest}").status == 200
 
 
+def test_tags_of_both(upstream: Upstream, client: Client) -> None:
+    for tag in ("1", "3", "5"):
+        upstream.add("app", tag, make_image())
+    assert client.get("/v2/up/app/tags/list").json()["tags"] == ["1", "3", "5"]
+    for tag in ("0", "3", "4"):
+        client.push_image("up/app", tag, make_image())
+    assert client.get("/v2/up/app/tags/list").json()["tags"] == ["0", "1", "3", "4", "5"]
+    page = client.get("/v2/up/app/tags/list?n=2&last=0")
+    assert (page.json()["tags"], "last=3" in page.header("Link")) == (["1", "3"], True)
+    assert client.get("/v2/up/app/tags/list?last=5").json()["tags"] == []
+    assert client.get("/v2/up/none/tags/list").codes == ["NAME_UNKNOWN"]
+    upstream.stop()
+    answer = client.get("/v2/up/app/tags/list")
+    assert (answer.json()["tags"], bool(answer.header("Warning"))) == (["0", "3", "4"], True)
+    assert client.get("/v2/up/none/tags/list").status == 502
+
+
 def test_what_upstream_does_not_have(upstream: Upstream, client: Client) -> None:
     for _ in range(2):
         answer = client.get("/v2/up/app/manifests/none")

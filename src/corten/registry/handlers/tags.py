@@ -16,9 +16,15 @@ async def get(services: Services, request: web.BaseRequest, route: Route, identi
     count, last = page(request)
     name = route.repository
     names = await services.metadata.tag_names(name, last, count + 1)
-    if not names and not await services.metadata.has_repository(name):
-        raise unknown(name)
     headers = {"Content-Type": "application/json"}
+    theirs: list[str] = []
+    if services.upstreams is not None:
+        theirs, warning = await services.upstreams.tags(name)
+        names = sorted({*names, *(tag for tag in theirs if tag > last)})
+        if warning:
+            headers["Warning"] = warning
+    if not names and not theirs and not await services.metadata.has_repository(name):
+        raise unknown(name)
     if len(names) > count:
         names = names[:count]
         if names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 from collections.abc import Sequence
 
 import aiohttp
@@ -17,6 +18,7 @@ from corten.registry.config import Config, parse_address
 from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.records import Blob, Manifest, Missing
 from corten.registry.metadata.store import Metadata
+from corten.registry.names import is_tag
 from corten.registry.routing import Route
 from corten.registry.uploads import Uploads
 from corten.registry.upstream.blobs import Allows, Blobs, Wanted
@@ -24,12 +26,15 @@ from corten.registry.upstream.client import Absent, UpstreamClient, UpstreamFail
 from corten.registry.upstream.eviction import Evictor, Uses
 from corten.registry.upstream.fetch import Fetch
 from corten.registry.upstream.limits import UNTOLD_SECONDS, Limits
-from corten.registry.upstream.manifests import Manifests
+from corten.registry.upstream.manifests import Manifests, warning_of
 from corten.registry.upstream.naming import Naming
 from corten.registry.upstream.settings import listens_at, namespace_of, url_of
 from corten.registry.upstream.turns import Turns
 
 RETRY_SECONDS = "10"
+TAGS_SECONDS = 60.0
+"""How long a list of tags is not asked for again, by this process."""
+REMEMBERED = 1000
 
 
 class PullThrough:
@@ -54,6 +59,7 @@ class PullThrough:
         self._uses = Uses(metadata)
         interval = config.collection.interval_seconds
         self.evictor = Evictor(metadata, self._uses, audit, config.cache, interval, grace)
+        self._tags: dict[str, tuple[float, list[str]]] = {}
         self._evicting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -112,6 +118,29 @@ class PullThrough:
         if found is not None:
             self._uses.note(repository, found.digest)
         return found, warning
+
+    async def tags(self, repository: str) -> tuple[list[str], str]:
+        """The tags that an upstream has beside those here, and the Warning that goes with what it did not
+        tell. RegistryError: it did not tell, and there is nothing here either."""
+        place = self._naming.place(repository)
+        if place is None:
+            return [], ""
+        until, names = self._tags.get(repository, (0.0, []))
+        if until > time.monotonic():
+            return names, ""
+        try:
+            names = [tag for tag in await self._clients[place.upstream].tags(place.repository) if is_tag(tag)]
+        except Absent:
+            names = []
+        except (RateLimited, UpstreamFailure) as error:
+            if await self._metadata.has_repository(repository):
+                return [], warning_of(f"these are the tags here alone: {error.message}")
+            raise _told(error, Code.NAME_UNKNOWN, {"name": repository}) from error
+        if len(self._tags) > REMEMBERED:
+            self._tags.clear()
+        ttl = min(TAGS_SECONDS, self._ttl[place.upstream])
+        self._tags[repository] = (time.monotonic() + ttl, names)
+        return names, ""
 
     async def blob_size(self, repository: str, digest: str) -> int | None:
         """The size of a blob that can be fetched; None: it cannot."""

@@ -129,8 +129,11 @@ class Manifests:
 
 
 def _stale(known: CachedTag, error: CortenError) -> str:
-    """The Warning header's value (distribution-spec, "Warnings")."""
     minutes = max(0, int(time.time() - known.checked / 1000)) // 60
-    text = f"this tag was last checked {minutes} minutes ago: {error.message}"
+    return warning_of(f"this tag was last checked {minutes} minutes ago: {error.message}")
+
+
+def warning_of(text: str) -> str:
+    """The Warning header's value (distribution-spec, "Warnings")."""
     clean = "".join(c if " " <= c <= "~" else "?" for c in text[:400])
     return '299 - "' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'
