@@ -181,21 +181,36 @@ class Build:
             exporter = Exporter(store, machinery.layers, machinery.tars, images, registries, lease)
             early = await stack.enter_async_context(EarlyTars(exporter.blobs))
             made = early.begin if any(not isinstance(output, TreeOutput) for output in outputs) else None
-            while True:
-                try:
-                    with ExitStack() as attempt:
-                        results = attempt.enter_context(
-                            await self._solve(plan, sources, images, imported, made)
-                        )
-                        attempt.callback(caches.keep)
-                        inline = await caches.inline(plan, results, exporter, registries, lease)
-                        result = await self._export(plan, results, outputs, exporter, inline)
-                        stack.enter_context(attempt.pop_all())
-                    break
-                except LayersLost as lost:
-                    caches.lose(lost)
+
+            async def export(results: Results) -> BuildResult:
+                inline = await caches.inline(plan, results, exporter, registries, lease)
+                return await self._export(plan, results, outputs, exporter, inline)
+
+            results, result = await self._make(
+                stack, caches, lambda: self._solve(plan, sources, images, imported, made), export
+            )
             await self._hand_over(await caches.export(plan, results, exporter, registries, lease))
             return result
+
+    async def _make(
+        self,
+        stack: AsyncExitStack,
+        caches: BuildCaches,
+        solve: Callable[[], Awaitable[Results]],
+        export: Callable[[Results], Awaitable[BuildResult]],
+    ) -> tuple[Results, BuildResult]:
+        """Solves and exports; once more when an imported cache turns out to have lost layers. `stack` closes
+        the results."""
+        while True:
+            try:
+                with ExitStack() as attempt:
+                    results = attempt.enter_context(await solve())
+                    attempt.callback(caches.keep)
+                    result = await export(results)
+                    stack.enter_context(attempt.pop_all())
+                return results, result
+            except LayersLost as lost:
+                caches.lose(lost)
 
     async def _define(self, root: int | None, text: bytes | None) -> Definition:
         """The Dockerfile (`text`, when the context was nothing but that) and the .dockerignore."""
