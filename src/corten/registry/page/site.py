@@ -154,7 +154,8 @@ class Site:
             headers["WWW-Authenticate"] = CHALLENGE
         if status >= 500:
             _LOG.warning("%s %s: %s", request.method, request.path, error.message)
-        values = {"status": status, "message": _sentence(error.message, identity.name), "title": _title(status)}
+        message = _sentence(error.message, identity.name)
+        values = {"status": status, "message": message, "title": _title(status)}
         response = await self._page(services, request, identity, Shown("error.html", values, status))
         response.headers.update(headers)
         response.headers["Cache-Control"] = "no-store"
