@@ -140,7 +140,8 @@ class Application:
             self._active -= 1
 
     async def _answer(self, request: Request) -> web.StreamResponse:
-        if "X-Request-Id" in request.headers or self._names_requests or request.method not in ("GET", "HEAD"):
+        reads = request.method == "GET" or request.method == "HEAD"
+        if self._names_requests or not reads or "X-Request-Id" in request.headers:
             self._name_request(request)
         response: web.StreamResponse
         try:
@@ -175,7 +176,10 @@ class Application:
         request.route = route
         method = request.method
         entry = self._entries[route.resource].get(method)
-        request.series = entry.series if entry else self._layout.series(method, route.resource.value)
+        if entry is None:
+            request.series = self._layout.series(method, route.resource.value)
+        else:
+            action, handler, request.series = entry
         if route.repository:
             require_repository(route.repository)
         if entry is None:
@@ -190,7 +194,6 @@ class Application:
             request.route = route
         if self._limits_sign_ins and self._is_sign_in(request, route):
             self._limits.sign_in(limited_as(request.remote or ""))
-        action, handler, _series = entry
         if action is None:
             return await handler(self._services, request, route, ANONYMOUS)
         identity = await self._services.access.authorize(request, action, route.repository)

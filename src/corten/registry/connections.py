@@ -99,6 +99,7 @@ class Server(web.Server):
         self._counters = counters
         self._unknown = unknown
         self._addresses = addresses
+        self._has_proxies = addresses.has_proxies
         self._running = asyncio.get_running_loop()
 
     def __call__(self) -> Connection:
@@ -122,7 +123,7 @@ class Server(web.Server):
         if protocol.head_timer is not None:
             protocol.has_asked()
         request = Request(message, payload, protocol, writer, task, self._running)
-        if self._addresses.has_proxies and (address := self._addresses.of(request)) != request.remote:
+        if self._has_proxies and (address := self._addresses.of(request)) != request.remote:
             request = Request(message, payload, protocol, writer, task, self._running, remote=address)
         request.begun = time.monotonic()
         request.series = self._unknown

@@ -28,15 +28,16 @@ class Recorder:
 
     def __init__(self, counters: Counters, lines: Lines | None) -> None:
         self._counters = counters
+        self._count = counters.count
         self._lines = lines
 
     def record(self, request: Request, status: int) -> None:
         """The request's answer has ended, one way or another."""
         seconds = time.monotonic() - request.begun
         sent = request.writer.output_size
-        self._counters.count(request.series, status, seconds, sent)
+        self._count(request.series, status, seconds, sent)
         received = 0
-        if request.method not in ("GET", "HEAD"):
+        if request.method != "GET" and request.method != "HEAD":
             received = request.get(RECEIVED, request.content.total_bytes)
             self._counters.add("bytes_received", received)
         if self._lines is not None:
