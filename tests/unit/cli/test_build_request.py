@@ -253,7 +253,7 @@ def test_stdin_is_an_archive_or_a_dockerfile(stdin: Any) -> None:
         tar.addfile(tarfile.TarInfo("Dockerfile"))
     stdin(buffer.getvalue())
     made, archive = _choose("-", "sub/Dockerfile")
-    assert made.context == ContextUpload(is_directory=True) and made.dockerfile == "sub/Dockerfile"
+    assert made.context == ContextUpload() and made.dockerfile == "sub/Dockerfile"
     assert archive == buffer.getvalue()
     text = b"FROM busybox\n" + b"# a long comment\n" * 100
     stdin(text)
