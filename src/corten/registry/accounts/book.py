@@ -20,13 +20,10 @@ class Book:
         self.generation = known.generation
         self.keys: dict[str, SigningKey] = {key.id: key for key in known.keys}
         self._accounts = {account.name: account for account in known.accounts}
+        self.is_empty = not self._accounts
+        """Whether there are no accounts at all: every request asks."""
         self._permissions = known.permissions
         self._remembered: dict[tuple[str, str], frozenset[Action]] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there are no accounts at all."""
-        return not self._accounts
 
     def account(self, name: str) -> Account | None:
         """An account that may sign in now: it is there, not disabled, and has not expired."""
