@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -26,6 +27,8 @@ from corten.registry.metadata.records import Blob, Doomed, NewManifest
 MANIFESTS = 50
 """So many are stored in one transaction."""
 BLOBS = 64
+"""So many become blobs in one transaction."""
+AT_ONCE = 8
 
 
 class Tally(msgspec.Struct):
@@ -67,9 +70,15 @@ class Importer:
         self._tell = tell
         self._progress = progress
         self._spoilt: dict[str, str] = {}
+        # Each waits for the disk, which brings several changes of directories there at once.
+        self._threads = ThreadPoolExecutor(AT_ONCE, "adopting")
 
     def run(self) -> Tally:
         """Imports everything; what the database or the storage raise ends it."""
+        with self._threads:
+            return self._run()
+
+    def _run(self) -> Tally:
         for name, is_valid in self._layout.repositories():
             if is_valid:
                 self._repository(name)
@@ -198,8 +207,8 @@ class Importer:
         if not blobs:
             return
         self._database.write(importing.aim, [Doomed(blob.location, blob.digest, blob.size) for blob in blobs])
-        for found, blob in zip(ready, blobs, strict=True):
-            how = self._store.adopt(found.source.path, blob.location)
+        paths, locations = [found.source.path for found in ready], [blob.location for blob in blobs]
+        for found, how in zip(ready, self._threads.map(self._store.adopt, paths, locations), strict=True):
             self.tally.linked += how is Adopted.LINKED
             self.tally.cloned += how is Adopted.CLONED
             self.tally.copied += how is Adopted.COPIED
