@@ -13,9 +13,11 @@ A request falls through the package from top to bottom:
     manifest.py     what a pushed manifest says: its references, checked before anything is stored
     collect.py      garbage collection while pushes go on
     check.py        `corten registry check`: compares metadata with storage, and repairs
-    metadata/       repositories, tags, manifests, links to blobs, uploads: SQLAlchemy core on SQLite or
-    PostgreSQL blobs/          bytes by location: local files, or an object store by obstore config.py
-    what is configured; errors.py, names.py: the specification's codes and grammar
+    backup.py       all metadata in one file, and back
+    importing/      the storage directory of Docker's registry, taken over
+    metadata/       repositories, tags, manifests, links to blobs, uploads; on SQLite or PostgreSQL
+    blobs/          bytes by location: local files, or an object store by obstore
+    config.py       what is configured; errors.py, names.py: the specification's codes and grammar
 
 Three rules keep it safe under load, in any number of processes on any number of machines:
 

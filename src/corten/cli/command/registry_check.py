@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 
 USAGE = "corten registry check [OPTIONS]"
 DETAIL = """\
-Every blob has to be there in its size, every manifest with everything it needs, and nothing else may lie
-in the storage. The registry may serve meanwhile. The exit code is 1 when something is wrong and was not
-repaired."""
+Every blob has to be there in its size, every manifest with everything it needs and protected from the
+collector, and nothing else may lie in the storage. The registry may serve meanwhile. With --repair, blobs
+whose bytes are gone or spoilt are looked for at other places of the storage, and else given up, so that a
+push brings them again; what the metadata lack is written down, and what nothing knows of is deleted. The exit
+code is 1 when something is wrong and was not repaired."""
 EXAMPLES = ("corten registry check", "corten registry check --root ~/registry --read-blobs --repair")
 ARGS = (0, 0)
 OPTIONS = (
     *PLACE_OPTIONS,
     ("read-blobs", "", "bool", "", "Read every blob, and compare its digest"),
-    ("repair", "", "bool", "", "Delete bytes that nothing knows of"),
+    ("repair", "", "bool", "", "Mend what can be mended; delete what nothing knows of"),
 )
 
 
