@@ -182,8 +182,10 @@ class Podman:
     def __init__(self, work: Path, worker: Worker) -> None:
         program = require("podman", "podman")
         require("crun", "crun")
-        mount_run(work / "run")
         self.work, self.worker = work, worker
+        (work / "run").mkdir(parents=True)
+        # Where the commands see it: the worker may have a mount namespace of its own.
+        worker.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", f"{work}/run"])
         self.base = [program, "--root", f"{work}/root", "--runroot", f"{work}/run", "--tmpdir", f"{work}/tmp"]
         self.base += ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "crun"]
 
@@ -198,3 +200,4 @@ class Podman:
 
     def close(self) -> None:
         self.worker.run([*self.base, "rm", "--all", "--force"])
+        self.worker.run(["umount", "--lazy", f"{self.work}/run"])
