@@ -74,7 +74,7 @@ class Worker:
             audit=self.audit,
             readiness=Readiness(metadata, blobs, self.audit),
             tokens=tokens,
-            upstreams=open_upstreams(config, metadata, blobs, self.uploads),
+            upstreams=open_upstreams(config, metadata, blobs, self.uploads, self.audit),
             page=Page(config, blobs) if config.page.enabled else None,
             metrics=Metrics(shared.counters, metadata, config.metrics) if config.metrics.enabled else None,
         )
