@@ -16,6 +16,7 @@ PLACES = [
     "/?q=%3Cscript%3Ealert(1)%3C/script%3E",
     '/?q="onfocus="alert(1)',
     "/?after=%00",
+    "/?q=%00+%ff+%ed%a0%80",
     "/r/evil/image",
     "/r/evil/image?q=<script>",
     "/r/evil/image?after=9999999999999999999:x",

@@ -12,7 +12,6 @@ from corten.registry.page.document import Descriptor
 WIDTH = 1000
 """Of the pictures, in units of their own."""
 LEAST = 4
-SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Site:
         scheme, host = _called(services, request)
         return Visit(
             address,
-            dict(request.rel_url.query),
+            {name: _storable(value) for name, value in request.rel_url.query.items()},
             identity,
             host,
             scheme,
@@ -186,6 +186,11 @@ def _called(services: Services, request: web.BaseRequest) -> tuple[str, str]:
     """Scheme and name that the caller uses for this registry."""
     scheme, separator, host = services.location(request, "").partition("://")
     return (scheme, host) if separator else ("http", "REGISTRY")
+
+
+def _storable(text: str) -> str:
+    """A question without what databases refuse: NUL, and lone surrogates."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _is_open(services: Services) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from corten.errors import CortenError, Unavailable
+from corten.errors import CortenError, LimitError, Unavailable
 from corten.registry.blobs.store import BlobStore, is_lost
 from corten.registry.page.layers.list_file import PART, FileEntry, ListFile, Summary, write_list
 from corten.registry.page.layers.listing import Bounds
@@ -136,16 +136,21 @@ class Shelf:
             await self._list(layer, self._list_path(layer.digest))
         async with self._turn:
             with self._writing(path) as temporary:
-                await run(
-                    Task(
-                        "compare",
-                        temporary,
-                        Bounds(entries=self._settings.entries),
-                        seconds=self._settings.seconds,
-                        before=[self._list_path(layer.digest) for layer in before],
-                        after=[self._list_path(layer.digest) for layer in after],
+                try:
+                    await run(
+                        Task(
+                            "compare",
+                            temporary,
+                            Bounds(entries=self._settings.entries),
+                            seconds=self._settings.seconds,
+                            before=[self._list_path(layer.digest) for layer in before],
+                            after=[self._list_path(layer.digest) for layer in after],
+                        )
                     )
-                )
+                except LimitError as error:
+                    with open(temporary, "wb") as file:
+                        problem = f"The files cannot be compared: {error.message}."
+                        file.write(msgspec.msgpack.encode(Comparison(problem=problem)))
         await asyncio.to_thread(self._tidy)
 
     @contextlib.contextmanager

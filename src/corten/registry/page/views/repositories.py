@@ -19,7 +19,7 @@ WAIT_SECONDS = 0.5
 
 async def show(visit: Visit) -> Shown:
     text = visit.query.get("q", "")[: MOST_WORDS * WORD]
-    words = [word[:WORD] for word in text.lower().replace("\0", " ").split()[:MOST_WORDS]]
+    words = [word[:WORD] for word in text.lower().split()[:MOST_WORDS]]
     left = await visit.describer.catch_up(WAIT_SECONDS if words else LIST_SECONDS)
     found = await _visible(visit, words, _after(visit.query.get("after", "")))
     more = len(found) > PAGE

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from corten.errors import CortenError, Unavailable
+from corten.errors import CortenError, LimitError, Unavailable
 from corten.registry.blobs.local import LocalBlobs
 from corten.registry.page.layers import shelf as shelf_module
 from corten.registry.page.layers.list_file import ListFile
@@ -80,6 +80,25 @@ async def test_what_differs(fixture: Fixture) -> None:
     assert found is not None
     assert [changes.count for changes in (found.added, found.changed, found.removed)] == [1, 1, 1]
     assert await fixture.shelf.comparison([base], [base, over], 0) == found
+
+
+async def test_a_comparison_that_takes_too_much_is_told_and_not_begun_again(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [fixture.layer(layer_of({name: b"1"})) for name in "ab"]
+    for layer in layers:
+        await fixture.shelf.listing(layer, 60)
+    tasks: list[Task] = []
+
+    async def too_long(task: Task, source: object = None) -> None:
+        tasks.append(task)
+        raise LimitError("it takes longer than the limit of 60 seconds")
+
+    monkeypatch.setattr(shelf_module, "run", too_long)
+    for _ in range(2):
+        found = await fixture.shelf.comparison(layers[:1], layers[1:], 60)
+        assert found is not None and "longer than the limit" in found.problem
+    assert len(tasks) == 1
 
 
 async def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
