@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -94,5 +95,6 @@ def main(arguments: list[str]) -> int:
                 print(f"{name} ", end="", file=sys.stderr, flush=True)
                 results += SCENARIOS[name](bench)
     finally:
+        subprocess.run(["umount", "--lazy", "--quiet", str(work / "buildah/run")], check=False)
         shutil.rmtree(work, ignore_errors=True)
     return report.tell("build", results, versions, bench.notes, chosen.out)
