@@ -89,8 +89,7 @@ def add_proxies(request: dict[str, Json], engine: str) -> None:
     from corten.client.proxies import proxy_variables
 
     arguments = request.get("build_args", {})
-    given = {name.upper() for name in arguments}
-    if proxies := {name: value for name, value in proxy_variables(engine).items() if name not in given}:
+    if proxies := proxy_variables(engine):
         request["build_args"] = {**proxies, **arguments}
 
 

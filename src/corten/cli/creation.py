@@ -30,6 +30,7 @@ def create(
         query["name"] = name
     if platform := arguments.text("platform"):
         query["platform"] = platform
+    add_proxies(body, str(session.transport.address))
     cidfile = arguments.text("cidfile")
     if cidfile:
         _check_cidfile(cidfile)
@@ -49,6 +50,17 @@ def create(
         with open(cidfile, "x", encoding="ascii") as file:
             file.write(container)
     return container
+
+
+def add_proxies(body: dict[str, Json], engine: str) -> None:
+    """The proxies that config.json has for containers of the engine at that address, unless the user gave
+    others."""
+    from corten.client.proxies import proxy_variables
+
+    if proxies := proxy_variables(engine):
+        given = body.get("Env") or []
+        names = {variable.partition("=")[0] for variable in given}
+        body["Env"] = [*given, *(f"{name}={value}" for name, value in proxies.items() if name not in names)]
 
 
 def _check_cidfile(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The proxies of Docker's config.json, which builds get as arguments."""
+"""The proxies of Docker's config.json, which builds get as arguments and containers in their environment."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ _VARIABLES = {
 
 
 def proxy_variables(engine: str) -> dict[str, str]:
-    """HTTP_PROXY and the like, from the `proxies` of config.json beneath DOCKER_CONFIG or ~/.docker: those
-    for the address `engine`, else the `default` ones. InvalidArgument for a file that is not JSON."""
+    """HTTP_PROXY, http_proxy and the like, from the `proxies` of config.json beneath DOCKER_CONFIG or
+    ~/.docker: those for the address `engine`, else the `default` ones. Programs do not agree on the case, so
+    each comes in both, as from Docker's client. InvalidArgument for a file that is not JSON."""
     directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     path = os.path.join(directory, "config.json")
     try:
         with open(path, "rb") as file:
-            config = jsontext.loads(file.read() or b"{}")
+            text = file.read()
+        config = jsontext.loads(text) if b"proxies" in text else None
     except OSError:
         return {}
     except ValueError as error:
@@ -35,7 +37,12 @@ def proxy_variables(engine: str) -> dict[str, str]:
     proxies = _mapping(_mapping(config).get("proxies"))
     chosen = _mapping(proxies.get(engine) or proxies.get("default"))
     found = ((variable, chosen.get(key)) for key, variable in _VARIABLES.items())
-    return {variable: value for variable, value in found if value and isinstance(value, str)}
+    return {
+        name: value
+        for variable, value in found
+        if value and isinstance(value, str)
+        for name in (variable, variable.lower())
+    }
 
 
 def _mapping(value: Json) -> dict[str, Json]:

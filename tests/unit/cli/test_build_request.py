@@ -93,7 +93,13 @@ def test_proxies_of_the_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     made = request("--build-arg", "http_proxy=mine", "--build-arg", "A=1")
     build_request.add_proxies(made, "unix:///x")
-    assert made["build_args"] == {"A": "1", "http_proxy": "mine", "NO_PROXY": "here"}
+    assert made["build_args"] == {
+        "A": "1",
+        "http_proxy": "mine",
+        "HTTP_PROXY": "http://p:1",
+        "NO_PROXY": "here",
+        "no_proxy": "here",
+    }
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nothing"))
     without = request()
     build_request.add_proxies(without, "unix:///x")

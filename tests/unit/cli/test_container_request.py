@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from corten.cli import container_request, mount_options, network_options, options, port_options
+from corten.cli import container_request, creation, mount_options, network_options, options, port_options
 from corten.cli.container_options import CONTAINER_OPTIONS
 from corten.errors import InvalidArgument
 
@@ -320,3 +320,15 @@ def test_every_flag_is_used_somewhere() -> None:
             continue
         tokens = [f"--{long}"] if kind == "bool" else [f"--{long}={special.get(long, samples[kind])}"]
         assert body("", *tokens) != plain, long
+
+
+def test_proxies_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"noProxy": "here"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    request = {"Env": ["NO_PROXY=mine", "A=1"]}
+    creation.add_proxies(request, "unix:///x")
+    assert request["Env"] == ["NO_PROXY=mine", "A=1", "no_proxy=here"]
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nothing"))
+    without: dict[str, list[str]] = {}
+    creation.add_proxies(without, "unix:///x")
+    assert without == {}

@@ -22,13 +22,16 @@ ENGINE = "unix:///run/corten/engine.sock"
         ({"default": "x"}, {}),
         (
             {"default": {"httpProxy": "http://p:1", "noProxy": "", "ftpProxy": 5}},
-            {"HTTP_PROXY": "http://p:1"},
+            {"HTTP_PROXY": "http://p:1", "http_proxy": "http://p:1"},
         ),
         (
             {"default": {"httpProxy": "http://p:1"}, ENGINE: {"httpsProxy": "http://q:2", "allProxy": "a"}},
-            {"HTTPS_PROXY": "http://q:2", "ALL_PROXY": "a"},
+            {"HTTPS_PROXY": "http://q:2", "https_proxy": "http://q:2", "ALL_PROXY": "a", "all_proxy": "a"},
         ),
-        ({"tcp://other:1": {"httpProxy": "x"}, "default": {"noProxy": "*.local"}}, {"NO_PROXY": "*.local"}),
+        (
+            {"tcp://other:1": {"httpProxy": "x"}, "default": {"noProxy": "*.local"}},
+            {"NO_PROXY": "*.local", "no_proxy": "*.local"},
+        ),
     ],
 )
 def test_what_the_file_says(
@@ -45,11 +48,11 @@ def test_the_file_of_the_home_directory(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text('{"proxies": {"default": {"httpProxy": "h"}}}')
-    assert proxy_variables(ENGINE) == {"HTTP_PROXY": "h"}
+    assert proxy_variables(ENGINE) == {"HTTP_PROXY": "h", "http_proxy": "h"}
 
 
 def test_a_file_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text('{"proxies"')
     with pytest.raises(InvalidArgument, match=r"config\.json: it is not JSON"):
         proxy_variables(ENGINE)
