@@ -85,14 +85,22 @@ def _make(*, dev: bool, say: bool) -> None:
             " what is missing",
         )
     with tempfile.TemporaryDirectory(prefix="corten-setup-") as scratch:
-        pip = [str(PYTHON), "-m", "pip"]
-        if not _runs(PYTHON, "-m", "pip", "install", "--help", needs="--group"):
-            pip = [str(PYTHON), str(_pip_wheel(Path(scratch)) / "pip")]
         arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-input"]
         arguments += ["--editable", ".[registry]"]
         if dev:
             arguments += ["--group", "dev"]
-        _call([*pip, *arguments], "install Corten's dependencies: is there a way to a Python package index?")
+        _call(
+            [*pip(Path(scratch)), *arguments],
+            "install Corten's dependencies: is there a way to a Python package index?",
+        )
+
+
+def pip(scratch: Path) -> list[str]:
+    """The command of a pip that knows groups: the environment's own, or one from its wheel, put in `scratch`.
+    SetupError."""
+    if _runs(PYTHON, "-m", "pip", "install", "--help", needs="--group"):
+        return [str(PYTHON), "-m", "pip"]
+    return [str(PYTHON), str(_pip_wheel(scratch) / "pip")]
 
 
 def _interpreter() -> str:

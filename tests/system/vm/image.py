@@ -99,13 +99,22 @@ def _make(work: Path, kernel: str, wheels: list[str]) -> Path:
             str(root),
         ],
     )
+    sys.path.insert(0, str(CHECKOUT / "scripts"))
+    import environment
+
+    try:
+        pip = environment.pip(work)
+    except (environment.SetupError, OSError) as error:
+        raise CannotBuild(str(error)) from error
+    finally:
+        sys.path.pop(0)
     versions = [
         flag for name in ("manylinux2014", "manylinux_2_28") for flag in ("--platform", f"{name}_x86_64")
     ]
     _run(
         "installing the wheels",
         [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            *pip, "install", "--quiet", "--disable-pip-version-check",
             "--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", *versions,
             "--target", str(root / "usr/lib/python3/dist-packages"), *wheels,
         ],
