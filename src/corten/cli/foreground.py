@@ -26,6 +26,8 @@ def announce_wait(session: Session, container: str, removed: bool) -> Response:
 
 def exit_code(answer: Response) -> int:
     """The status in the answer of a wait."""
+    if answer.fileno() >= 0:
+        streams.wait_for(answer)
     result: Json = answer.json() or {}
     error = result.get("Error")
     if error and error.get("Message"):

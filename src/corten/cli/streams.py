@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 
+from corten.cli.terminal import ALARM
 from corten.client.muxstream import STDERR, Demultiplexer
 
 TYPE_CHECKING = False
@@ -78,6 +79,7 @@ def copy_hijacked(
     connection = stream.socket
     poller = select.poll()
     poller.register(connection.fileno(), _READABLE)
+    poller.register(ALARM.fd, _READABLE)
     if stdin:
         _watch_stdin(poller)
     else:
@@ -95,6 +97,9 @@ def copy_hijacked(
                 if not data:
                     poller.unregister(0)
                     stream.close_input()
+                continue
+            if fd == ALARM.fd:
+                ALARM.clear()
                 continue
             try:
                 data = connection.recv(_SIZE)
@@ -117,6 +122,7 @@ def copy_handover(handover: Handover, answer: Response) -> None:
     """Copies between pipes and the terminal until `answer` comes and the pipes are empty."""
     targets = dict(handover.sources)
     poller = select.poll()
+    poller.register(ALARM.fd, _READABLE)
     for reader in targets:
         poller.register(reader, _READABLE)
     if handover.input >= 0:
@@ -143,6 +149,18 @@ def copy_handover(handover: Handover, answer: Response) -> None:
                     del targets[fd]
             elif fd == 0:
                 _forward_stdin(handover, poller)
+            else:
+                ALARM.clear()
+
+
+def wait_for(answer: Response) -> None:
+    """Until something of `answer` is there; signals are handled meanwhile."""
+    poller = select.poll()
+    poller.register(ALARM.fd, _READABLE)
+    poller.register(answer.fileno(), _READABLE)
+    while not answer.ready(0):
+        poller.poll()
+        ALARM.clear()
 
 
 def _forward_stdin(handover: Handover, poller: select.poll) -> None:

@@ -98,6 +98,33 @@ def follow_size(session: Session, path: str) -> None:
     send()
 
 
+class Alarm:
+    """Makes waits end when a signal has come. Python runs a handler between two steps of its own: when the
+    signal comes between such a step and the wait that follows, nobody would hear of it before the wait ends.
+    """
+
+    def __init__(self) -> None:
+        self._reader = -1
+
+    @property
+    def fd(self) -> int:
+        """Readable when a signal has come; `clear` it then."""
+        if self._reader < 0:
+            self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        return self._reader
+
+    def clear(self) -> None:
+        """The handlers of all signals until now have run, or run next."""
+        try:
+            os.read(self._reader, 512)
+        except BlockingIOError:
+            pass
+
+
+ALARM = Alarm()
+
+
 class SignalProxy:
     """Passes signals on to the container, from before its start on. The third interrupt ends this command."""
 
