@@ -100,14 +100,14 @@ def eventually(check: Callable[[], Any], wanted: Any = True) -> None:
 
 
 def everywhere(server: ServerProcess, check: Callable[[Client], Any], wanted: Any) -> None:
-    """Waits until connections to whichever worker all see the same: each of several new ones."""
+    """Waits until connections to whichever worker all see the same: each of many that are open at once."""
 
     def seen() -> set[Any]:
-        found = set()
-        for _ in range(8):
-            client = Client(server.url)
-            found.add(check(client))
-            client.close()
-        return found
+        clients = [Client(server.url) for _ in range(16)]
+        try:
+            return {check(client) for client in clients}
+        finally:
+            for client in clients:
+                client.close()
 
     eventually(seen, {wanted})

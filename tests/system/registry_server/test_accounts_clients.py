@@ -36,7 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     accounts = Accounts(server)
     accounts.add("alice", PASSWORD, "pull,push,delete:team/**")
     accounts.run("user", "grant", "anonymous", "pull:public/**")
-    everywhere(server, lambda c: c.get("/v2/", Authorization=basic("alice", PASSWORD)).status, 200)
+    granted = "/v2/public/busybox/manifests/1"
+    everywhere(server, lambda c: c.get(granted, Authorization=basic("alice", PASSWORD)).status, 200)
     everywhere(server, lambda c: c.get("/v2/").status, 401)
     yield server
     server.close()
