@@ -79,7 +79,7 @@ class Lifecycle:
         core, state = self._core, container.state
         if is_volatile(container.host_config):
             self._renew_writable_layer(container)
-        clear_run_directory(core.paths.container_run(container.id), keep=("shm",))
+        clear_run_directory(core.paths.container_run(container.id))
         if state.ran:
             await self._await_old_cgroup(container)
         try:

@@ -7,15 +7,13 @@ import shutil
 from pathlib import Path
 
 
-def clear_run_directory(path: Path, *, keep: tuple[str, ...] = ()) -> None:
-    """Removes the directory and its handful of files; with `keep`, those stay, and so does the directory."""
+def clear_run_directory(path: Path) -> None:
+    """Removes the directory and its handful of files."""
     try:
         entries = list(os.scandir(path))
     except FileNotFoundError:
         return
     for entry in entries:
-        if entry.name in keep:
-            continue
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
