@@ -269,7 +269,7 @@ def test_killed_at_any_moment(server: ServerProcess, directory: Directory) -> No
             stderr=subprocess.STDOUT,
         )
         try:
-            process.communicate(timeout=chance.uniform(0.3, 1.0))
+            process.communicate(timeout=chance.uniform(0.1, 0.8))
         except subprocess.TimeoutExpired:
             process.kill()
             killed += 1
