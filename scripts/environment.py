@@ -137,7 +137,7 @@ def _call(command: list[str], what: str) -> None:
 
 def _pip_wheel(directory: Path) -> Path:
     """pip's wheel, from the package index that PIP_INDEX_URL names, or from PyPI."""
-    index = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/") + "/pip/"
+    index = (os.environ.get("PIP_INDEX_URL") or INDEX).rstrip("/") + "/pip/"
     page = _fetch(index).decode(errors="replace")
     link = re.search(r'href="([^"]*/' + re.escape(PIP_WHEEL) + r')[#"]', page)
     if link is None:
@@ -165,6 +165,9 @@ def _fetch(url: str) -> bytes:
 
 
 def _get(url: str, context: ssl.SSLContext | None) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "corten-setup", "Accept": "text/html"})
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "corten-setup", "Accept": "text/html"})
+    except ValueError as error:
+        raise SetupError(f"cannot fetch {url!r}, which is no address: what does PIP_INDEX_URL say?") from error
     with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         return bytes(answer.read())
