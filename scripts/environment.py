@@ -168,6 +168,8 @@ def _get(url: str, context: ssl.SSLContext | None) -> bytes:
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "corten-setup", "Accept": "text/html"})
     except ValueError as error:
-        raise SetupError(f"cannot fetch {url!r}, which is no address: what does PIP_INDEX_URL say?") from error
+        raise SetupError(
+            f"cannot fetch {url!r}, which is no address: what does PIP_INDEX_URL say?"
+        ) from error
     with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         return bytes(answer.read())
