@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import secrets
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import guardian
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,11 +37,29 @@ def _on_this_host() -> set[str]:
 
 _BEFORE = pytest.StashKey[set[str]]()
 _LEFT = pytest.StashKey[set[str]]()
+_GUARDIAN = pytest.StashKey[subprocess.Popen[bytes]]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not hasattr(session.config, "workerinput"):
-        session.config.stash[_BEFORE] = _on_this_host()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        # A shell's background jobs, and nohup, ignore them, and what is started inherits that: commands that
+        # tests interrupt must not.
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    if hasattr(session.config, "workerinput"):
+        return
+    session.config.stash[_BEFORE] = _on_this_host()
+    mark = secrets.token_hex(8)
+    session.config.stash[_GUARDIAN] = subprocess.Popen(
+        [sys.executable, guardian.__file__, mark], stdin=subprocess.PIPE, start_new_session=True
+    )
+    os.environ[guardian.VARIABLE] = mark
+
+
+def _left(before: set[str]) -> set[str]:
+    processes = guardian.marked(os.environ[guardian.VARIABLE])
+    return (_on_this_host() - before) | {f"process {pid} {name}" for pid, name in processes.items()}
 
 
 @pytest.hookimpl(trylast=True)
@@ -45,9 +69,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if before is None:
         return
     deadline = time.monotonic() + 5
-    while (left := _on_this_host() - before) and time.monotonic() < deadline:
+    while (left := _left(before)) and time.monotonic() < deadline:
         time.sleep(0.1)
     session.config.stash[_LEFT] = left
+    keeper = session.config.stash[_GUARDIAN]
+    keeper.communicate(b"" if left else b".")
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

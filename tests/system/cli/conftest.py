@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -121,13 +120,16 @@ class Terminal:
     def wait(self, patience: float = 15) -> int:
         """Its exit code; goes on reading meanwhile."""
         deadline = time.monotonic() + patience
-        while self.process.poll() is None and time.monotonic() < deadline:
-            ready, _, _ = select.select([self.master], [], [], 0.02)
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            ready, _, _ = select.select([self.master], [], [], 0 if ended else 0.02)
             if ready:
                 try:
                     self.seen += os.read(self.master, 65536)
                 except OSError:
                     break
+            elif ended:  # and what it had written before is read
+                break
         return self.process.wait(max(deadline - time.monotonic(), 0.1))
 
     def close(self) -> None:
@@ -139,9 +141,6 @@ def _take_terminal() -> None:
     import fcntl
     import termios
 
-    # Ignored when the tests run in the background of a shell: a person's terminal ignores neither.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
