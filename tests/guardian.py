@@ -1,7 +1,7 @@
 """Ends what a test session has started when the session itself was killed: `guardian.py MARK`.
 
-It reads its standard input until the session's end closes it; one that ends in order writes a byte before. Every
-process that the session starts has the mark in its environment, however far down it is.
+It reads its standard input until the session's end closes it; one that ends in order writes a byte before.
+Every process that the session starts has the mark in its environment, however far down it is.
 """
 
 from __future__ import annotations
