@@ -103,10 +103,14 @@ class Creator:
         parent: str,
     ) -> Image:
         manifest = self._registrar.add_manifest(self._registrar.add_config(config, lease), layers, lease)
-        with self._registrar.snapshotter.session() as session:
-            image = self._registrar.register(manifest, session, parent=parent, report=report)
-        for name in names:
-            self._registrar.name(image.id, name, manifest)
+        with (
+            self._registrar.snapshotter.session() as session,
+            self._registrar.unpacked(manifest, session, report) as plan,
+            self._registrar.tables.transaction(),
+        ):
+            image = self._registrar.record(plan, parent=parent)
+            for name in names:
+                self._registrar.name(image.id, name, manifest)
         self._registrar.write_index()
         row = self._registrar.tables.image(image.id)
         return self._registrar.image(row) if row is not None else image

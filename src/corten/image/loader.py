@@ -87,14 +87,19 @@ class Loader:
             self._registrar.collect()
 
     def _register(self, found: Sequence[_Found], session: Session) -> list[Loaded]:
-        """All images first, then all names: a broken one leaves none half-named."""
+        """All layers first, then all rows and names: a broken image leaves none half-named."""
         made: list[tuple[Image, _Found]] = []
-        for item in found:
-            made.append((self._registrar.register(item.manifest, session, report=self._report), item))
-        with self._registrar.tables.transaction():
-            for image, item in made:
-                for name in item.names:
-                    self._registrar.name(image.id, name, item.target)
+        with contextlib.ExitStack() as kept:
+            plans = [
+                kept.enter_context(self._registrar.unpacked(item.manifest, session, self._report))
+                for item in found
+            ]
+            with self._registrar.tables.transaction():
+                for plan, item in zip(plans, found, strict=True):
+                    image = self._registrar.record(plan)
+                    made.append((image, item))
+                    for name in item.names:
+                        self._registrar.name(image.id, name, item.target)
         self._registrar.write_index()
         return [Loaded(image.id, tuple(name.familiar for name in item.names)) for image, item in made]
 

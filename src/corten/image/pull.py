@@ -171,7 +171,7 @@ class _Puller:
         blobs = [blob for blob in (document.config, *document.layers) if blob.size or blob.digest]
         missing = any(not self._content.contains(blob.digest) for blob in blobs)
         await self._fetch_blobs(blobs, lease)
-        await asyncio.to_thread(self._name, "", found)
+        await asyncio.to_thread(self._record_artifact, found)
         kind = document.artifact_type or document.config.media_type
         return PulledImage(self._reference, "", found.target.digest, missing, kind)
 
@@ -187,10 +187,6 @@ class _Puller:
         plan = self._registrar.plan(found.manifest)
         self._check_platform(plan)
         image = await self._layers(plan, found, lease)
-        for other in found.others:
-            blobs = decode_manifest(self._content.read(other.digest))
-            await self._fetch_blobs((blobs.config, *blobs.layers), lease)
-        await asyncio.to_thread(self._name, image.id, found)
         return PulledImage(self._reference, image.id, found.target.digest, known != image.id)
 
     def _check_platform(self, plan: ImagePlan) -> None:
@@ -208,7 +204,7 @@ class _Puller:
                 )
 
     async def _layers(self, plan: ImagePlan, found: Found, lease: Lease) -> Image:
-        """Downloads what is missing and unpacks it at the same time."""
+        """Downloads what is missing and unpacks it at the same time; then the image has a row and a name."""
         layers = plan.document.layers
         for blob in layers:
             lease.pin(blob.digest)
@@ -227,7 +223,10 @@ class _Puller:
                         self._report(Progress("Already exists", short(layer)))
                 await self._unpack(plan, shares)
                 await all_finished(shares)
-                return await asyncio.to_thread(self._registrar.record, plan)
+                for other in found.others:
+                    blobs = decode_manifest(self._content.read(other.digest))
+                    await self._fetch_blobs((blobs.config, *blobs.layers), lease)
+                return await asyncio.to_thread(self._record, plan, found)
         finally:
             for share in shares.values():
                 await self._store.transfers.leave(share)
@@ -285,18 +284,23 @@ class _Puller:
         self._kept |= keys
         self._registrar.tables.keep(keys, int(time.time()) + _KEPT_SECONDS)
 
+    def _record(self, plan: ImagePlan, found: Found) -> Image:
+        """In one step: an image without a name is one that somebody may prune."""
+        with self._registrar.tables.transaction():
+            image = self._registrar.record(plan)
+            self._name(image.id, found)
+        self._registrar.write_index()
+        return image
+
+    def _record_artifact(self, found: Found) -> None:
+        with self._registrar.tables.transaction():
+            self._name("", found)
+        self._registrar.write_index()
+
     def _name(self, image_id: str, found: Found) -> None:
         registrar, reference = self._registrar, self._reference
         target = found.target
-        with registrar.tables.transaction():
-            registrar.tables.set_digest(
-                NameRow(
-                    reference.repository,
-                    target.digest,
-                    image_id,
-                    msgspec.json.encode(replace_annotations(target)),
-                )
-            )
-            if reference.digest is None:
-                registrar.name(image_id, reference, target)
-        registrar.write_index()
+        encoded = msgspec.json.encode(replace_annotations(target))
+        registrar.tables.set_digest(NameRow(reference.repository, target.digest, image_id, encoded))
+        if reference.digest is None:
+            registrar.name(image_id, reference, target)

@@ -8,6 +8,7 @@ stays what it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -163,9 +164,10 @@ class _Pusher:
         return target
 
     def _record(self, row: NameRow, target: Descriptor) -> None:
-        self._store.registrar.tables.set_digest(
-            NameRow(row.repository, target.digest, row.image, msgspec.json.encode(target))
-        )
+        with contextlib.suppress(NotFound):  # it has been removed here, and is there nevertheless
+            self._store.registrar.tables.set_digest(
+                NameRow(row.repository, target.digest, row.image, msgspec.json.encode(target))
+            )
 
     # -- what to push
 

@@ -140,6 +140,13 @@ class Registrar:
     ) -> Image:
         """Unpacks the image whose manifest, config and layer blobs are in the store (pinned by the caller's
         lease) and adds its row. IntegrityError when the config does not fit the layers."""
+        with self.unpacked(manifest, session, report) as plan:
+            return self.record(plan, parent=parent)
+
+    @contextlib.contextmanager
+    def unpacked(self, manifest: Descriptor, session: Session, report: Report) -> Iterator[ImagePlan]:
+        """As `register`, but for the row: until the end of this context the layers stay without it. Who has
+        a name for the image adds both in one transaction: nobody can remove it in between."""
         plan = self.plan(manifest)
 
         def unpacking(layer: Descriptor, done: int, total: int) -> None:
@@ -148,7 +155,7 @@ class Registrar:
 
         with self.pin_chain(plan.chain):
             self.unpack(plan, session, {}, unpacking)
-            return self.record(plan, parent=parent)
+            yield plan
 
     def plan(self, manifest: Descriptor) -> ImagePlan:
         """What a manifest in the store says, checked for consistency. IntegrityError."""

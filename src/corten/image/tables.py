@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from corten.errors import NotFound
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY,
@@ -315,8 +317,10 @@ class Tables:
         return self._names(sql, image_id)
 
     def set_tag(self, row: NameRow, now: int) -> None:
-        """Points a tag to an image, taking it from another."""
+        """Points a tag to an image, taking it from another. NotFound when there is no such image (any
+        more)."""
         with self.transaction():
+            self._require(row)
             self._all(
                 "INSERT OR REPLACE INTO image_tags VALUES (?,?,?,?)",
                 row.repository,
@@ -327,14 +331,21 @@ class Tables:
             self._all("UPDATE images SET last_tagged = ? WHERE id = ?", now, row.image)
 
     def set_digest(self, row: NameRow) -> None:
-        """Records under which digest a repository has an image."""
-        self._all(
-            "INSERT OR REPLACE INTO image_digests VALUES (?,?,?,?)",
-            row.repository,
-            row.mark,
-            row.image,
-            row.target,
-        )
+        """Records under which digest a repository has an image. NotFound as with `set_tag`."""
+        with self.transaction():
+            self._require(row)
+            self._all(
+                "INSERT OR REPLACE INTO image_digests VALUES (?,?,?,?)",
+                row.repository,
+                row.mark,
+                row.image,
+                row.target,
+            )
+
+    def _require(self, row: NameRow) -> None:
+        """An artifact's name has no image."""
+        if row.image and not self._all("SELECT 1 FROM images WHERE id = ?", row.image):
+            raise NotFound(f"cannot name image {row.image} {row.repository}: it has just been removed")
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Removes a tag."""

@@ -1,13 +1,16 @@
 """`rmi` and `image prune` by Docker's rules."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from corten.errors import Conflict, InvalidArgument, NotFound
-from corten.image.model import Commit, ContainerUse, Removed
+from corten.image.model import Commit, ContainerUse, Image, Removed
+from corten.image.registrar import ImagePlan
 from corten.image.store import ImageStore
+from corten.image.tables import NameRow
 from tests.unit.image.images import FakeUsers, docker_archive, everything, layer_of, load, make_store
 
 BASE = layer_of("base")
@@ -168,3 +171,33 @@ def test_prune_filters(store: ImageStore) -> None:
     with pytest.raises(InvalidArgument):
         store.prune(filters={"nonsense": ["x"]})
     assert store.prune(all=True, filters={"until": ["1h"]}).removed != ()
+
+
+def test_a_prune_beside_a_load_does_not_take_what_is_about_to_have_a_name(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment between an image's row and its name is nobody's."""
+    record, pruning = store.registrar.record, []
+
+    def record_and_wait(plan: ImagePlan, *, parent: str = "") -> Image:
+        image = record(plan, parent=parent)
+        pruning.append(threading.Thread(target=lambda: store.prune(all=False, filters={})))
+        pruning[0].start()
+        pruning[0].join(0.3)
+        return image
+
+    monkeypatch.setattr(store.registrar, "record", record_and_wait)
+    (image_id,) = load(store, docker_archive([BASE]))
+    pruning[0].join(10)
+    assert store.resolve("app:1").id == image_id
+
+
+def test_what_is_gone_gets_no_name(store: ImageStore) -> None:
+    row = NameRow("app", "1", "sha256:" + "0" * 64, b"{}")
+    for give in (
+        lambda: store.registrar.tables.set_tag(row, 1),
+        lambda: store.registrar.tables.set_digest(row),
+    ):
+        with pytest.raises(NotFound, match="has just been removed"):
+            give()
+    assert store.registrar.tables.tags() == store.registrar.tables.digests() == []

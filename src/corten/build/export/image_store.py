@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from corten.build.export.archive import standing_for
@@ -11,6 +13,7 @@ from corten.build.export.layer_blobs import LayerBlobs
 from corten.build.export.output import ImageOutput
 from corten.build.export.protocols import Layers, Status
 from corten.content import Lease
+from corten.errors import NotFound
 from corten.image.store import ImageStore
 from corten.image.tables import NameRow
 from corten.oci.descriptor import Descriptor
@@ -33,15 +36,14 @@ class StoreExport:
         image = standing_for(assembled.images, self._store.platform)
         for one in assembled.images:
             await self._blobs.bring(one.layers, status)
-        await in_thread(lambda: self._add(assembled, image))
-        await in_thread(lambda: self._name(image, assembled.target.descriptor, output))
+        await in_thread(lambda: self._add(assembled, image, output))
         status(f"exporting manifest {assembled.target.descriptor.digest}", 1, 1, True)
         status(f"exporting config {image.id}", 1, 1, True)
         for name in output.names:
             status(f"naming to {name.canonical}", 1, 1, True)
         return image.id
 
-    def _add(self, assembled: Assembled, image: AssembledImage) -> None:
+    def _add(self, assembled: Assembled, image: AssembledImage, output: ImageOutput) -> None:
         for document in assembled.documents():
             digest = document.descriptor.digest
             self._lease.pin(digest)
@@ -53,7 +55,11 @@ class StoreExport:
             plan = self._registrar.plan(image.manifest.descriptor)
             with self._store.snapshotter.session() as session:
                 self._registrar.unpack(plan, session, {}, lambda layer, done, total: None)
-            self._registrar.record(plan)
+            # In one step: an image without a name is one that somebody may prune.
+            with self._registrar.tables.transaction():
+                self._registrar.record(plan)
+                self._name(image, assembled.target.descriptor, output)
+        self._registrar.write_index()
 
     def _name(self, image: AssembledImage, target: Descriptor, output: ImageOutput) -> None:
         tables = self._registrar.tables
@@ -61,14 +67,13 @@ class StoreExport:
         canonical: list[Reference] = list(output.names) if output.canonical else []
         if output.dangling is not None and not output.names:
             canonical.append(output.dangling)
-        with tables.transaction():
-            for name in output.names:
-                self._registrar.name(image.id, name, target)
-            for name in canonical:
-                tables.set_digest(NameRow(name.repository, target.digest, image.id, encoded))
-        self._registrar.write_index()
+        for name in output.names:
+            self._registrar.name(image.id, name, target)
+        for name in canonical:
+            tables.set_digest(NameRow(name.repository, target.digest, image.id, encoded))
 
     def pushed(self, image_id: Digest, name: Reference, target: Descriptor) -> None:
         """A registry has it now under this name."""
         encoded = msgspec.json.encode(msgspec.structs.replace(target, annotations=None))
-        self._registrar.tables.set_digest(NameRow(name.repository, target.digest, image_id, encoded))
+        with contextlib.suppress(NotFound):  # it has been removed here, and is there nevertheless
+            self._registrar.tables.set_digest(NameRow(name.repository, target.digest, image_id, encoded))
