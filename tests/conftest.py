@@ -28,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip("is for an ordinary user"))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """
+    Bytes do not name a test: they may hold the time that they were made at (gzip does), and the workers of one
+    session refuse to begin when they collect different names.
+    """
+    return argname if isinstance(val, bytes) and (len(val) > 64 or not val.isascii()) else None
+
+
 def _on_this_host() -> set[str]:
     """Cgroups and links that have corten's name; those in namespaces that tests made go with these."""
     links = {f"link {link.name}" for link in Path("/sys/class/net").glob("corten*")}

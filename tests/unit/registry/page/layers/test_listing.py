@@ -107,6 +107,7 @@ def test_bounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"no tar at all" * 100, layer_of({"a": noise(100_000)})[:50_000], gzip.compress(b"x" * 5000)],
+    ids=["nothing", "text", "cut short", "compressed text"],
 )
 def test_what_is_no_layer_has_a_list_that_says_so(tmp_path: Path, data: bytes) -> None:
     with listed(tmp_path, data) as found:
