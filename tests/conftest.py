@@ -30,8 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """
-    Bytes do not name a test: they may hold the time that they were made at (gzip does), and the workers of one
-    session refuse to begin when they collect different names.
+    Bytes do not name a test: they may hold the time that they were made at (gzip does), and the workers of
+    one session refuse to begin when they collect different names.
     """
     return argname if isinstance(val, bytes) and (len(val) > 64 or not val.isascii()) else None
 
