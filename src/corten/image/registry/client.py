@@ -32,6 +32,8 @@ _T = TypeVar("_T")
 _NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 _MAX_PAGES = 10_000
 _HUB = "docker.io"
+MAX_REFERRERS_BYTES = 4 * MAX_MANIFEST_BYTES
+"""What refers to one manifest may take so much, in all its pages."""
 
 
 class Registries:
@@ -279,25 +281,47 @@ class RegistryClient:
         self, repository: str, digest: Digest, *, artifact_type: str = ""
     ) -> list[Descriptor]:
         """What refers to a manifest (signatures, SBOMs); by the referrers tag where the API is missing."""
-        query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
-        answer = await self._origin.call(
-            "GET",
-            f"/v2/{repository}/referrers/{digest}{query}",
-            what=f"list what refers to {self._name(repository, digest)}",
-            scopes=(_pull_scope(repository),),
-            headers={"Accept": OCI_INDEX},
-            accept=(200, 404, 400, 405),
-        )
-        if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(OCI_INDEX):
-            found = decode_index(answer.body).manifests
-        else:
+        found = await self._listed_referrers(repository, digest, artifact_type)
+        if found is None:
             try:
-                tagged = await self.manifest(repository, digest.replace(":", "-", 1))
+                tagged = await self.manifest(repository, _referrers_tag(digest))
             except NotFound:
                 return []
             known = tagged.descriptor.media_type in INDEX_TYPES
-            found = decode_index(tagged.data).manifests if known else ()
+            found = list(decode_index(tagged.data).manifests) if known else []
         return [item for item in found if not artifact_type or item.artifact_type == artifact_type]
+
+    async def _listed_referrers(
+        self, repository: str, digest: Digest, artifact_type: str
+    ) -> list[Descriptor] | None:
+        """What the referrers API says, page by page; None where a registry has none."""
+        what = f"list what refers to {self._name(repository, digest)}"
+        query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
+        target = f"/v2/{repository}/referrers/{digest}{query}"
+        found: dict[str, Descriptor] = {}
+        size = 0
+        while True:
+            answer = await self._origin.call(
+                "GET",
+                target,
+                what=what,
+                scopes=(_pull_scope(repository),),
+                headers={"Accept": OCI_INDEX},
+                accept=(200,) if found else (200, 404, 400, 405),
+            )
+            if answer.status != 200 or not answer.headers.get("Content-Type", "").startswith(OCI_INDEX):
+                return None
+            before = len(found)
+            found.update((item.digest, item) for item in decode_index(answer.body).manifests)
+            size += len(answer.body)
+            if size > MAX_REFERRERS_BYTES:
+                raise IntegrityError(
+                    f"cannot {what}: {self.domain} answers with more than {MAX_REFERRERS_BYTES} bytes"
+                )
+            link = _NEXT.search(answer.headers.get("Link", ""))
+            if link is None or len(found) == before:
+                return list(found.values())
+            target = urljoin(answer.url, link[1])
 
     async def catalog(self) -> list[str]:
         """All repositories, where the registry tells."""
@@ -359,6 +383,15 @@ def _names(answer: Answer, key: str, what: str) -> list[str]:
 
 def _manifest_path(repository: str, reference: str) -> str:
     return f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
+
+
+def _referrers_tag(digest: Digest) -> str:
+    """distribution-spec, "Referrers Tag Schema".
+
+    >>> _referrers_tag(Digest("sha512:" + 128 * "a")) == "sha512-" + 64 * "a"
+    True
+    """
+    return f"{algorithm_of(digest)[:32]}-{hex_of(digest)[:64]}"
 
 
 def _pull_scope(repository: str) -> str:

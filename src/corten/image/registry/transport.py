@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,14 @@ class Transport:
         self._hub = hub
         self._base = endpoint.base
         self._settled = not endpoint.fallback
+        self._more: Mapping[str, str] = {}
         self.authorizer = Authorizer(endpoint, credential, self._exchange)
+
+    def with_headers(self, headers: Mapping[str, str]) -> Transport:
+        """The same endpoint and tokens, with these in every request to it and to where it redirects."""
+        found = copy.copy(self)
+        found._more = {**self._more, **headers}
+        return found
 
     # -- requests
 
@@ -299,7 +307,7 @@ class Transport:
         return await self._connections.session().request(
             method,
             URL(url, encoded=True),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **self._more, **headers},
             data=body() if callable(body) else body,
             allow_redirects=False,
             ssl=self._connections.context(name, self.endpoint.insecure),
