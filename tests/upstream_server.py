@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from tests.registry_server import OCI_INDEX, OCI_MANIFEST, Image, digest_of
 
@@ -28,6 +29,7 @@ class Asked:
     authorization: str = ""
     range: str = ""
     if_none_match: str = ""
+    via: str = ""
 
 
 @dataclass
@@ -55,6 +57,9 @@ class Upstream:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
         self.headers: dict[str, str] = {}
+        # By repository and subject. Of those that are not in it, the referrers API says 404.
+        self.referrers: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.referrers_in_page = 1000
         self.basic = ""
         self.bearer = ""
         self.redirect_blobs_to = ""
@@ -159,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
                 headers.get("Authorization", ""),
                 headers.get("Range", ""),
                 headers.get("If-None-Match", ""),
+                headers.get("Via", ""),
             )
         )
         fault = registry.fault_for(self.command, self.path)
@@ -179,6 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._manifest(repository, reference, fault)
         elif kind == "blobs":
             self._blob(reference, fault)
+        elif kind == "referrers" and (repository, reference) in registry.referrers:
+            self._referrers(repository, reference, fault)
         elif (kind, reference) == ("tags", "list"):
             names = sorted(
                 name for place, name in registry.manifests if place == repository and ":" not in name
@@ -199,6 +207,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(304, headers, b"", fault)
         else:
             self._send(200, headers, payload, fault)
+
+    def _referrers(self, repository: str, subject: str, fault: Fault | None) -> None:
+        found = self.registry.referrers[repository, subject]
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        begin, most = int(query.get("after", ["0"])[0]), self.registry.referrers_in_page
+        headers = {"Content-Type": OCI_INDEX}
+        if begin + most < len(found):
+            headers["Link"] = f'</v2/{repository}/referrers/{subject}?after={begin + most}>; rel="next"'
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found[begin : begin + most]}
+        self._send(200, headers, json.dumps(index).encode(), fault)
 
     def _blob(self, digest: str, fault: Fault | None) -> None:
         elsewhere = self.registry.redirect_blobs_to

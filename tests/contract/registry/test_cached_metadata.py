@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from corten.registry.metadata.records import Pause
+from corten.registry.metadata.records import Pause, Referrer
 from corten.registry.metadata.store import SqlMetadata
 from tests.contract.registry.test_metadata import (  # noqa: F401
     HOUR,
@@ -107,6 +107,38 @@ async def test_what_was_pushed_stays(metadata: SqlMetadata) -> None:  # noqa: F8
     assert [(entry.digest, entry.size) for entry in gone] == [(copied.digest, len(b"copied"))]
     assert await settle(metadata) == [digest_of(b"copied")]
     assert await metadata.manifest("a", child.digest) is not None
+
+
+async def test_what_upstream_says_of_referrers(metadata: SqlMetadata) -> None:  # noqa: F811
+    """It is kept as long as its subject is here, and what is a copy here is told from what was pushed."""
+    subject = manifest_of(b"layer")
+    found = [Referrer(digest_of(b"one"), "a/b", "c/d", 3, '{"e":"f"}')]
+    await metadata.put_cached_referrers("a", subject.digest, found)
+    assert await metadata.cached_referrers("a", subject.digest) is None
+    await metadata.put_cached_manifest("a", subject, "up", "1", "")
+    await metadata.put_cached_referrers("a", subject.digest, found)
+    known = await metadata.cached_referrers("a", subject.digest)
+    assert known is not None and known.found == tuple(found)
+    await metadata.put_cached_referrers("a", subject.digest, [])
+    again = await metadata.cached_referrers("a", subject.digest)
+    assert again is not None and again.found == () and again.checked >= known.checked
+    assert await metadata.cached_referrers("b", subject.digest) is None
+    for name in ("copied", "pushed"):
+        referrer = manifest_of(note=name, subject=subject.digest)
+        if name == "copied":
+            await metadata.put_cached_manifest("a", referrer, "up", "", "")
+        else:
+            assert await metadata.put_manifest("a", referrer, []) == []
+        assert await metadata.was_pushed("a", referrer.digest) == (name == "pushed")
+    assert {one.is_copy for one in await metadata.referrers("a", subject.digest)} == {True, False}
+    assert not await metadata.was_pushed("a", subject.digest)
+    await metadata.delete_manifest("a", subject.digest)
+    assert await metadata.cached_referrers("a", subject.digest) is None
+
+
+async def test_an_instance_has_one_name(metadata: SqlMetadata) -> None:  # noqa: F811
+    assert await metadata.instance_name("one") == "one"
+    assert await metadata.instance_name("two") == "one"
 
 
 async def test_pauses(metadata: SqlMetadata) -> None:  # noqa: F811

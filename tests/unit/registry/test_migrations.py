@@ -61,6 +61,17 @@ def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
     assert not {"one", "half"} & tables(database)
 
 
+def test_a_database_from_before_upstreams_told_of_referrers(database: Database) -> None:
+    for statement in (
+        "DROP TABLE cached_referrers",
+        "DROP TABLE instance",
+        "UPDATE schema_version SET version = 4",
+    ):
+        database.write(lambda c, statement=statement: c.execute(text(statement)))
+    assert database.migrate() == 4
+    assert {"cached_referrers", "instance"} <= tables(database)
+
+
 def test_a_newer_database_is_refused(database: Database) -> None:
     database.write(lambda c: c.execute(text("UPDATE schema_version SET version = 99")))
     with pytest.raises(Unsupported, match="version 99"):

@@ -13,7 +13,7 @@ from corten.errors import CortenError, NotFound
 from corten.registry.access import Action, Identity
 from corten.registry.blobs.store import is_lost
 from corten.registry.errors import Code, RegistryError
-from corten.registry.handlers.fetched import broken_off, send
+from corten.registry.handlers.fetched import broken_off, send, via
 from corten.registry.metadata.records import Blob
 from corten.registry.names import is_supported_digest, require_digest
 from corten.registry.ranges import requested
@@ -33,7 +33,7 @@ async def get(
     try:
         blob, _touched = await _find(services, route)
     except RegistryError:
-        found = await _fetch(services, route, identity)
+        found = await _fetch(services, request, route, identity)
         if found is None:
             raise
         if isinstance(found, Fetch):
@@ -62,7 +62,7 @@ async def head(
     except RegistryError:
         size = None
         if services.upstreams is not None and is_supported_digest(route.reference):
-            size = await services.upstreams.blob_size(route.repository, route.reference)
+            size = await services.upstreams.blob_size(route.repository, route.reference, via(request))
         if size is None:
             raise
         return await _send_head(request, route.reference, size)
@@ -105,7 +105,9 @@ async def _find(services: Services, route: Route) -> tuple[Blob, int]:
     return found
 
 
-async def _fetch(services: Services, route: Route, identity: Identity) -> Blob | Fetch | None:
+async def _fetch(
+    services: Services, request: web.BaseRequest, route: Route, identity: Identity
+) -> Blob | Fetch | None:
     """A blob that an upstream has; None: none does."""
     if services.upstreams is None or not is_supported_digest(route.reference):
         return None
@@ -113,7 +115,7 @@ async def _fetch(services: Services, route: Route, identity: Identity) -> Blob |
     async def allows(source: str) -> bool:
         return await services.access.allows(identity, Action.PULL, source)
 
-    return await services.upstreams.blob(route.repository, route.reference, allows, SMALL)
+    return await services.upstreams.blob(route.repository, route.reference, allows, via(request), SMALL)
 
 
 async def _send_fetched(services: Services, request: web.BaseRequest, fetch: Fetch) -> web.StreamResponse:

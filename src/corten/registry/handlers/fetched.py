@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -37,6 +38,11 @@ async def send(
             raise broken_off(request) from None
     await response.write_eof()
     return response
+
+
+def via(request: web.BaseRequest) -> Sequence[str]:
+    """Who says that a request came through them (RFC 9110, section 7.6.3)."""
+    return request.headers.getall("Via", ())
 
 
 def broken_off(request: web.BaseRequest) -> ConnectionResetError:

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from corten.registry.access import Action, Identity
 from corten.registry.body import read_body
 from corten.registry.errors import Code, RegistryError, RegistryErrors
+from corten.registry.handlers.fetched import via
 from corten.registry.handlers.tags import unknown as unknown_repository
 from corten.registry.manifest import read_manifest
 from corten.registry.metadata.records import Missing
@@ -31,7 +32,7 @@ async def get(services: Services, request: web.BaseRequest, route: Route, identi
         if services.upstreams is None:
             manifest = await services.metadata.manifest(repository, reference)
         else:
-            manifest, stale = await services.upstreams.manifest(repository, reference)
+            manifest, stale = await services.upstreams.manifest(repository, reference, via(request))
     if manifest is None:
         raise await _unknown(services, repository, reference)
     etag = f'"{manifest.digest}"'
@@ -77,7 +78,7 @@ async def put(services: Services, request: web.BaseRequest, route: Route, identi
         async def allows(source: str) -> bool:
             return await services.access.allows(identity, Action.PULL, source)
 
-        if await services.upstreams.complete(repository, missing, allows):
+        if await services.upstreams.complete(repository, missing, allows, via(request)):
             missing = await services.metadata.put_manifest(repository, manifest, tags)
     if missing:
         raise RegistryErrors([_lacks(entry) for entry in missing[:REPORTED]])

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from corten.registry.access import Identity
 from corten.registry.errors import Code, RegistryError
+from corten.registry.handlers.fetched import via
 from corten.registry.handlers.pages import link, page
 from corten.registry.routing import Route
 from corten.registry.services import Services
@@ -19,7 +20,7 @@ async def get(services: Services, request: web.BaseRequest, route: Route, identi
     headers = {"Content-Type": "application/json"}
     theirs: list[str] = []
     if services.upstreams is not None:
-        theirs, warning = await services.upstreams.tags(name)
+        theirs, warning = await services.upstreams.tags(name, via(request))
         names = sorted({*names, *(tag for tag in theirs if tag > last)})
         if warning:
             headers["Warning"] = warning

@@ -9,7 +9,13 @@ from sqlalchemy.sql import ColumnElement
 
 from corten.registry.blobs.store import is_lost
 from corten.registry.metadata.collecting import doom_unlinked
-from corten.registry.metadata.pushing import insert_new, now, put_references, repository_id
+from corten.registry.metadata.pushing import (
+    has_manifest,
+    insert_new,
+    now,
+    put_references,
+    repository_id,
+)
 from corten.registry.metadata.records import BrokenReference, CheckedManifest, Link, Reference, StoredBlob
 from corten.registry.metadata.schema import (
     blobs,
@@ -119,8 +125,7 @@ def linked(connection: Connection, key: int, digests: Sequence[str]) -> set[str]
 def note_references(connection: Connection, repository: str, manifest: str, targets: Sequence[str]) -> bool:
     """Writes down that `manifest` needs these blobs. False: it is gone."""
     key = repository_id(connection, repository)
-    here = exists().where(manifests.c.repository == key, manifests.c.digest == manifest)
-    if key is None or not connection.execute(select(here)).scalar_one():
+    if key is None or not has_manifest(connection, key, manifest):
         return False
     put_references(connection, key, manifest, [Reference(target, -1) for target in targets])
     return True

@@ -17,8 +17,9 @@ from corten.registry.metadata.definitions import TableDefinition, build, define
 from corten.registry.metadata.migrations import CURRENT, STEPS, Step, lock, migrate, version
 from corten.registry.metadata.schema import TABLES
 
-# Who does what at this moment is nothing to come back to. Versions are said in the backup's own words.
-LEFT_OUT = frozenset({"leases", "schema_version"})
+# Who does what at this moment is nothing to come back to, and two registries must not have one name. Versions
+# are said in the backup's own words.
+LEFT_OUT = frozenset({"instance", "leases", "schema_version"})
 # A registry that has been started, and has nothing, may have rows in these.
 _ITS_OWN = LEFT_OUT | {"account_state", "signing_keys", "upstream_pauses"}
 BATCH = 500

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, and_, exists, func, select
 
 from corten.registry.metadata.records import Blob, Doomed, Manifest, Referrer, StoredBlob, Upload
 from corten.registry.metadata.schema import (
     blobs,
+    cached_manifests,
     doomed,
     manifest_payloads,
     manifests,
@@ -97,8 +98,16 @@ def referrers(connection: Connection, repository: str, subject: str) -> list[Ref
             manifests.c.artifact_type,
             manifests.c.size,
             manifests.c.annotations,
+            cached_manifests.c.digest.is_not(None),
         )
         .join(repositories, repositories.c.id == manifests.c.repository)
+        .outerjoin(
+            cached_manifests,
+            and_(
+                cached_manifests.c.repository == manifests.c.repository,
+                cached_manifests.c.digest == manifests.c.digest,
+            ),
+        )
         .where(repositories.c.name == repository, manifests.c.subject == subject)
         .order_by(manifests.c.pushed, manifests.c.digest)
     )

@@ -15,7 +15,9 @@ from corten.registry.metadata.schema import (
     account_state,
     accounts,
     cached_manifests,
+    cached_referrers,
     cached_tags,
+    instance,
     manifest_facts,
     manifest_payloads,
     refresh_tokens,
@@ -49,8 +51,12 @@ def _page(connection: Connection) -> None:
     next(index for index in tags.indexes if index.name == "tags_updated").create(connection)
 
 
+def _referrers(connection: Connection) -> None:
+    TABLES.create_all(connection, [cached_referrers, instance], checkfirst=False)
+
+
 # version: what leads to it from the version before. A new database gets the newest tables at once.
-STEPS: Mapping[int, Step] = {2: _accounts, 3: _upstreams, 4: _page}
+STEPS: Mapping[int, Step] = {2: _accounts, 3: _upstreams, 4: _page, 5: _referrers}
 CURRENT = max(STEPS, default=1)
 
 _LOCK = 0x636F7274656E  # "corten"; PostgreSQL's advisory locks are numbers

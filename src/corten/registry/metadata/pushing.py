@@ -58,6 +58,12 @@ def repository_id(connection: Connection, name: str, *, create: bool = False) ->
     return found
 
 
+def has_manifest(connection: Connection, key: int, digest: str) -> bool:
+    """Whether a repository has a manifest."""
+    here = and_(manifests.c.repository == key, manifests.c.digest == digest)
+    return connection.execute(select(manifests.c.digest).where(here)).first() is not None
+
+
 def put_manifest(
     connection: Connection, repository: str, manifest: NewManifest, new_tags: Sequence[str]
 ) -> list[Missing]:
@@ -233,10 +239,7 @@ def delete_manifest(connection: Connection, repository: str, digest: str) -> str
     """Removes a manifest and its tags. None: there is none; else the digest of an index that needs it
     (and it stays), or "" when it is gone."""
     key = repository_id(connection, repository)
-    if key is None:
-        return None
-    here = and_(manifests.c.repository == key, manifests.c.digest == digest)
-    if connection.execute(select(manifests.c.digest).where(here)).first() is None:
+    if key is None or not has_manifest(connection, key, digest):
         return None
     index = connection.execute(
         select(manifest_references.c.manifest)

@@ -22,14 +22,16 @@ class Blob(msgspec.Struct, frozen=True):
     location: str
 
 
-class Referrer(msgspec.Struct, frozen=True):
-    """A manifest with a subject, as the referrers list describes it. `annotations` is JSON, or ""."""
+class Referrer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A manifest with a subject, as the referrers list describes it. `annotations` is JSON, or "";
+    `is_copy`: it came from upstream, and was not pushed here."""
 
     digest: str
     media_type: str
     artifact_type: str
     size: int
     annotations: str
+    is_copy: bool = False
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -108,6 +110,13 @@ class CachedTag(msgspec.Struct, frozen=True):
 
     digest: str
     etag: str
+    checked: int
+
+
+class CachedReferrers(msgspec.Struct, frozen=True):
+    """What upstream has said that refers to a manifest, when it was last `checked`."""
+
+    found: tuple[Referrer, ...]
     checked: int
 
 

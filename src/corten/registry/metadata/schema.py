@@ -1,10 +1,13 @@
 """The tables. A change here comes with a step in `migrations.py`.
 
     repositories ─┬─ tags ──────────────► manifests ─── manifest_references ──► (blobs, manifests)
-                  ├─ manifests ─────────► manifest_payloads      (a manifest's bytes, once for all
-                  repositories) ├─ repository_blobs ──► blobs ──► a location in the blob store └─ uploads
-                  (sessions; a blob comes to be when one is finished)
-    candidates: what the collector has to look at       doomed: locations whose bytes are being deleted
+                  ├─ manifests ─────────► manifest_payloads
+                  ├─ repository_blobs ──► blobs ──► a location in the blob store
+                  └─ uploads
+    manifest_payloads: a manifest's bytes, once for all repositories
+    uploads: sessions; a blob comes to be when one is finished
+    candidates: what the collector has to look at
+    doomed: locations whose bytes are being deleted
     leases: who does what only one may do
 
 Times are milliseconds since 1970. Names and digests sort by their bytes.
@@ -192,6 +195,29 @@ cached_tags = Table(
     Column("checked", BigInteger, nullable=False),
     PrimaryKeyConstraint("repository", "name"),
     ForeignKeyConstraint(["repository", "name"], ["tags.repository", "tags.name"], ondelete="CASCADE"),
+)
+
+# What upstream has said of the manifests that refer to one which is here.
+cached_referrers = Table(
+    "cached_referrers",
+    TABLES,
+    Column("repository", _ID, nullable=False),
+    Column("subject", _NAME, nullable=False),
+    # JSON: a list of `records.Referrer`.
+    Column("found", Text, nullable=False),
+    Column("checked", BigInteger, nullable=False),
+    PrimaryKeyConstraint("repository", "subject"),
+    ForeignKeyConstraint(
+        ["repository", "subject"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+    ),
+)
+
+# One row: what this registry calls itself to upstreams (`upstream/hops.py`).
+instance = Table(
+    "instance",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
 )
 
 # Upstreams that have said not to be asked for a while.

@@ -42,10 +42,11 @@ WHERE name > ?1 AND EXISTS (SELECT 1 FROM manifests m WHERE m.repository = r.id)
 ORDER BY name LIMIT ?2"""
 _HAS_REPOSITORY = "SELECT 1 FROM repositories WHERE name = ?1"
 _REFERRERS = """\
-SELECT digest, media_type, artifact_type, size, annotations FROM manifests
-WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-ORDER BY pushed, digest"""
-
+SELECT m.digest, m.media_type, m.artifact_type, m.size, m.annotations, c.digest IS NOT NULL
+FROM manifests m
+LEFT JOIN cached_manifests c ON c.repository = m.repository AND c.digest = m.digest
+WHERE m.repository = (SELECT id FROM repositories WHERE name = ?1) AND m.subject = ?2
+ORDER BY m.pushed, m.digest"""
 _CACHED_TAG = """\
 SELECT t.manifest, c.etag, c.checked
 FROM repositories r
@@ -93,7 +94,11 @@ class SqliteReader:
 
     def referrers(self, repository: str, subject: str) -> list[Referrer]:
         """See `listing.referrers`."""
-        return [Referrer(*row) for row in self._all(_REFERRERS, repository, subject)]
+        rows = self._all(_REFERRERS, repository, subject)
+        return [
+            Referrer(digest, media_type, artifact_type, size, annotations, bool(copied))
+            for digest, media_type, artifact_type, size, annotations, copied in rows
+        ]
 
     def cached_tag(self, repository: str, tag: str) -> CachedTag | None:
         """See `upstreams.cached_tag`."""

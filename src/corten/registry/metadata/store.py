@@ -17,6 +17,7 @@ from corten.registry.metadata.database import POOL, Database
 from corten.registry.metadata.records import (
     Blob,
     BrokenReference,
+    CachedReferrers,
     CachedTag,
     CheckedManifest,
     Doomed,
@@ -161,6 +162,16 @@ class Metadata(Protocol):
     async def confirm_cached_tag(self, repository: str, tag: str, digest: str) -> None: ...
 
     async def drop_cached_tag(self, repository: str, tag: str) -> None: ...
+
+    async def cached_referrers(self, repository: str, subject: str) -> CachedReferrers | None: ...
+
+    async def put_cached_referrers(
+        self, repository: str, subject: str, found: Sequence[Referrer]
+    ) -> None: ...
+
+    async def was_pushed(self, repository: str, digest: str) -> bool: ...
+
+    async def instance_name(self, new: str) -> str: ...
 
     async def needed_from_upstream(self, repository: str, digest: str) -> tuple[str, bytes] | None: ...
 
@@ -377,6 +388,18 @@ class SqlMetadata:
 
     async def drop_cached_tag(self, repository: str, tag: str) -> None:
         await self._write_lightly(upstreams.drop_cached_tag, repository, tag)
+
+    async def cached_referrers(self, repository: str, subject: str) -> CachedReferrers | None:
+        return await self._read(upstreams.cached_referrers, repository, subject)
+
+    async def put_cached_referrers(self, repository: str, subject: str, found: Sequence[Referrer]) -> None:
+        await self._write_lightly(upstreams.put_cached_referrers, repository, subject, found)
+
+    async def was_pushed(self, repository: str, digest: str) -> bool:
+        return await self._read(upstreams.was_pushed, repository, digest)
+
+    async def instance_name(self, new: str) -> str:
+        return await self._write(upstreams.instance_name, new)
 
     async def needed_from_upstream(self, repository: str, digest: str) -> tuple[str, bytes] | None:
         return await self._read(upstreams.needed_from_upstream, repository, digest)

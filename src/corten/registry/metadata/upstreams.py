@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, exists, func, or_, select, update
 
 from corten.registry.metadata.pushing import (
+    has_manifest,
     insert_new,
     now,
     put_references,
@@ -18,11 +20,19 @@ from corten.registry.metadata.pushing import (
     remove_manifest,
     repository_id,
 )
-from corten.registry.metadata.records import CachedTag, Evicted, NewManifest, Pause
+from corten.registry.metadata.records import (
+    CachedReferrers,
+    CachedTag,
+    Evicted,
+    NewManifest,
+    Pause,
+    Referrer,
+)
 from corten.registry.metadata.schema import (
     blobs,
     cached_manifests,
     cached_tags,
+    instance,
     leases,
     manifest_payloads,
     manifest_references,
@@ -32,6 +42,9 @@ from corten.registry.metadata.schema import (
     tags,
     upstream_pauses,
 )
+from corten.registry.metadata.schema import cached_referrers as lists
+
+_REFERRERS = msgspec.json.Decoder(tuple[Referrer, ...])
 
 
 def cached_tag(connection: Connection, repository: str, tag: str) -> CachedTag | None:
@@ -53,8 +66,7 @@ def put_cached_manifest(
     key = repository_id(connection, repository, create=True)
     assert key is not None
     moment = now()
-    here = and_(manifests.c.repository == key, manifests.c.digest == manifest.digest)
-    if connection.execute(select(manifests.c.digest).where(here)).first() is None:
+    if not has_manifest(connection, key, manifest.digest):
         put_row(connection, key, manifest, moment)
         needed = [reference for reference in manifest.references if not reference.optional]
         put_references(connection, key, manifest.digest, needed)
@@ -110,6 +122,52 @@ def drop_cached_tag(connection: Connection, repository: str, tag: str) -> None:
     key = repository_id(connection, repository)
     cached = exists().where(cached_tags.c.repository == key, cached_tags.c.name == tag)
     connection.execute(delete(tags).where(tags.c.repository == key, tags.c.name == tag, cached))
+
+
+def cached_referrers(connection: Connection, repository: str, subject: str) -> CachedReferrers | None:
+    """What upstream has said of a manifest's referrers; None: nothing, or nothing is kept."""
+    row = connection.execute(
+        select(lists.c.found, lists.c.checked)
+        .join(repositories, repositories.c.id == lists.c.repository)
+        .where(repositories.c.name == repository, lists.c.subject == subject)
+    ).first()
+    return CachedReferrers(_REFERRERS.decode(row.found), row.checked) if row is not None else None
+
+
+def put_cached_referrers(
+    connection: Connection, repository: str, subject: str, found: Sequence[Referrer]
+) -> None:
+    """Keeps what upstream has said, as long as the manifest is here; nothing where it is not: so a client
+    cannot have more kept by asking for more."""
+    key = repository_id(connection, repository)
+    if key is None or not has_manifest(connection, key, subject):
+        return
+    values = {"found": msgspec.json.encode(found).decode(), "checked": now()}
+    connection.execute(
+        insert_new(connection, lists)
+        .values(repository=key, subject=subject, **values)
+        .on_conflict_do_update(index_elements=["repository", "subject"], set_=values)
+    )
+
+
+def was_pushed(connection: Connection, repository: str, digest: str) -> bool:
+    """Whether a manifest is here, and is no copy."""
+    copied = exists().where(
+        cached_manifests.c.repository == manifests.c.repository,
+        cached_manifests.c.digest == manifests.c.digest,
+    )
+    query = (
+        select(manifests.c.digest)
+        .join(repositories, repositories.c.id == manifests.c.repository)
+        .where(repositories.c.name == repository, manifests.c.digest == digest, ~copied)
+    )
+    return connection.execute(query).first() is not None
+
+
+def instance_name(connection: Connection, new: str) -> str:
+    """What this registry calls itself: `new`, unless it has a name already."""
+    connection.execute(insert_new(connection, instance).values(id=1, name=new).on_conflict_do_nothing())
+    return str(connection.execute(select(instance.c.name)).scalar_one())
 
 
 def needed_from_upstream(connection: Connection, repository: str, digest: str) -> tuple[str, bytes] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -24,8 +25,9 @@ from corten.image.registry.retry import RetryPolicy, Timeouts
 from corten.image.registry.tls import context_for
 from corten.image.registry.transport import Answer, Connections, Transport
 from corten.oci.descriptor import Descriptor
-from corten.oci.digest import is_digest
+from corten.oci.digest import Digest, is_digest
 from corten.oci.manifest import MAX_MANIFEST_BYTES
+from corten.registry.upstream.hops import Hops
 from corten.registry.upstream.limits import ALL, MANIFESTS, Limits, Paused
 from corten.registry.upstream.settings import Upstream, is_hub, namespace_of, url_of
 
@@ -34,6 +36,8 @@ _LOG = logging.getLogger("corten.registry")
 _RETRY = RetryPolicy(attempts=4, base=0.3, cap=3.0, longest=0.0)
 _TIMEOUTS = Timeouts(connect=10.0, stall=30.0)
 _AGAIN_SECONDS = 0.3
+CHECK_SECONDS = 5.0
+"""A check may take so long; then the copy is handed out as it is."""
 
 
 class UpstreamFailure(Unavailable):
@@ -71,7 +75,33 @@ class UpstreamClient:
         endpoint = Endpoint(urlsplit(url).netloc, url, insecure=url.startswith("http://"))
         self._transport = Transport(endpoint, connections, self._credential, hub=is_hub(url))
         self._client = RegistryClient(self.name, [self._transport])
+        self.is_behind = False
         read_secret(self._settings)  # a registry that starts has what it needs
+
+    def through(self, hops: Hops, own: str) -> UpstreamClient:
+        """The same upstream, for a request that has come through other caches (`is_behind`) to `own`."""
+        found = copy.copy(self)
+        found._transport = self._transport.with_headers({"Via": hops.via(own)})
+        found._client = RegistryClient(self.name, [found._transport])
+        found.is_behind = bool(hops.names)
+        return found
+
+    @contextlib.asynccontextmanager
+    async def checking(self) -> AsyncIterator[None]:
+        """Around requests whose answer a copy can stand in for: they may not take long, and where there was
+        none a moment ago it is not asked for. UpstreamFailure."""
+        if await self.limits.skips_checks():
+            raise UpstreamFailure(f"{self.name} did not answer a moment ago")
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                yield
+        except TimeoutError:
+            reason = f"{self.name} did not answer within {CHECK_SECONDS:g} s"
+            await self.limits.down(reason)
+            raise UpstreamFailure(reason) from None
+        except UpstreamFailure as error:
+            await self.limits.down(error.message)
+            raise
 
     async def _credential(self) -> Credential | None:
         return await asyncio.to_thread(read_secret, self._settings)
@@ -119,6 +149,12 @@ class UpstreamClient:
         async with self._failures(f"list the tags of {self.name}/{repository}"):
             await self.limits.check(ALL)
             return await self._client.tags(repository)
+
+    async def referrers(self, repository: str, digest: str) -> list[Descriptor]:
+        """What refers to a manifest, by the referrers API, or the referrers tag where that is missing."""
+        async with self._failures(f"list what refers to {self.name}/{repository}@{digest}"):
+            await self.limits.check(MANIFESTS)
+            return await self._client.referrers(repository, Digest(digest))
 
     async def _call(
         self, method: str, path: str, repository: str, what: str, headers: dict[str, str]

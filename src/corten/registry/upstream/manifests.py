@@ -3,7 +3,6 @@ nothing better is to be had."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 
@@ -17,8 +16,6 @@ from corten.registry.upstream.client import Absent, Refused, UpstreamClient, Ups
 from corten.registry.upstream.turns import Turns
 
 _LOG = logging.getLogger("corten.registry")
-CHECK_SECONDS = 5.0
-"""A check may take so long; then the copy is handed out as it is."""
 ABSENT_SECONDS = 10.0
 """What an upstream does not have is not asked for again in this time, by this process."""
 _REMEMBERED = 10_000
@@ -59,7 +56,7 @@ class Manifests:
             await self._check(client, remote, repository, tag, known)
         except (RateLimited, UpstreamFailure, Refused) as error:
             _LOG.warning("%s:%s is handed out stale: %s", repository, tag, error.message)
-            return found, _stale(known, error)
+            return found, stale("this tag was", known.checked, error)
         return await self._metadata.manifest(repository, tag), ""
 
     async def _fetch(self, client: UpstreamClient, remote: str, repository: str, reference: str) -> None:
@@ -73,7 +70,7 @@ class Manifests:
         async def work() -> None:
             await self._store(client, remote, repository, reference)
 
-        await self._turns.share(f"upstream:{repository}@{reference}", work, is_done)
+        await self._turns.share(f"upstream:{repository}@{reference}", work, is_done, alone=client.is_behind)
 
     async def _store(self, client: UpstreamClient, remote: str, repository: str, reference: str) -> None:
         try:
@@ -98,25 +95,16 @@ class Manifests:
             return now is None or now.checked > known.checked
 
         async def work() -> None:
-            if await client.limits.skips_checks():
-                raise UpstreamFailure(f"{client.name} did not answer a moment ago")
             try:
-                async with asyncio.timeout(CHECK_SECONDS):
+                async with client.checking():
                     await self._renew(client, remote, repository, tag, known)
-            except TimeoutError:
-                reason = f"{client.name} did not answer within {CHECK_SECONDS:g} s"
-                await client.limits.down(reason)
-                raise UpstreamFailure(reason) from None
-            except UpstreamFailure as error:
-                await client.limits.down(error.message)
-                raise
             except Refused:
                 raise
             except Absent:
                 await self._metadata.drop_cached_tag(repository, tag)
                 raise
 
-        await self._turns.share(f"upstream:{repository}@{tag}", work, is_done)
+        await self._turns.share(f"upstream:{repository}@{tag}", work, is_done, alone=client.is_behind)
 
     async def _renew(
         self, client: UpstreamClient, remote: str, repository: str, tag: str, known: CachedTag
@@ -128,9 +116,10 @@ class Manifests:
             await self._store(client, remote, repository, tag)
 
 
-def _stale(known: CachedTag, error: CortenError) -> str:
-    minutes = max(0, int(time.time() - known.checked / 1000)) // 60
-    return warning_of(f"this tag was last checked {minutes} minutes ago: {error.message}")
+def stale(what: str, checked: int, error: CortenError) -> str:
+    """The Warning for a copy that could not be `checked` again since."""
+    minutes = max(0, int(time.time() - checked / 1000)) // 60
+    return warning_of(f"{what} last checked {minutes} minutes ago: {error.message}")
 
 
 def warning_of(text: str) -> str:

@@ -25,10 +25,19 @@ class Turns:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def share(
-        self, name: str, work: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        is_done: Callable[[], Awaitable[bool]],
+        *,
+        alone: bool = False,
     ) -> None:
         """Waits until `work` was done once: by this call, by another, or by another replica (`is_done`). Who
-        goes away leaves it to the others. Raises what the work raised."""
+        goes away leaves it to the others. Raises what the work raised. `alone` waits for nobody: who asks may
+        be whom the others wait for."""
+        if alone:
+            await work()
+            return
         task = self._tasks.get(name)
         if task is None:
             task = asyncio.create_task(self._take_turn(name, work, is_done))
