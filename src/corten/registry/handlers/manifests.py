@@ -40,6 +40,8 @@ async def get(services: Services, request: web.BaseRequest, route: Route, identi
         "Content-Type": manifest.media_type,
         "Docker-Content-Digest": manifest.digest,
         "ETag": etag,
+        # The type may be text/html, as any type may be pushed: to a browser it is nothing that runs.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if services.config.warnings and (warning := services.warning(repository)):
         headers["Warning"] = warning
