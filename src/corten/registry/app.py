@@ -20,6 +20,7 @@ from corten.registry.access import ANONYMOUS, CALLER, Action, Identity
 from corten.registry.auditing import RequestAudit
 from corten.registry.certificates import certificate_name
 from corten.registry.counters import Counters, Layout, Series
+from corten.registry.cross_origin import is_from_elsewhere
 from corten.registry.direct import USED_UP
 from corten.registry.errors import Code, RegistryError, RegistryErrors, errors_body
 from corten.registry.handlers import (
@@ -56,7 +57,7 @@ _TABLE: dict[Resource, dict[str, tuple[Action | None, Handler]]] = {
     Resource.HEALTH: {"GET": (None, health.get)},
     Resource.METRICS: {"GET": (None, metrics.get)},
     Resource.TOKEN: {"GET": (None, token.get), "POST": (None, token.post)},
-    # The page asks by itself: what it tells of a refusal is a page as well.
+    # The page asks for leave by itself.
     Resource.PAGE: {"GET": (None, page.get)},
     Resource.BASE: {"GET": (Action.BASE, base.get)},
     Resource.CATALOG: {"GET": (Action.LIST, catalog.get)},
@@ -147,14 +148,14 @@ class Application:
         try:
             response = await self._dispatch(request)
         except CortenError as error:
-            response = self._failure(request, error)
+            response = await self._failure(request, error)
         except (ConnectionError, asyncio.CancelledError):
             # The client has gone.
             self._recorder.record(request, GONE)
             raise
         except Exception:
             _LOG.exception("%s %s failed", request.method, shown_path(request))
-            response = self._failure(
+            response = await self._failure(
                 request,
                 RegistryError(
                     Code.UNKNOWN, "an error that should not happen: the registry's log has the details"
@@ -215,6 +216,8 @@ class Application:
     async def _change(
         self, request: Request, route: Route, identity: Identity, handler: Handler
     ) -> web.StreamResponse:
+        if request.method == "POST" and is_from_elsewhere(request, self._services.location(request, "")):
+            raise RegistryError(Code.DENIED, "a page of another site may change nothing here")
         self._services.audit.require()
         if self._limits.pushes and route.resource is not Resource.UPLOAD:
             self._limits.push(identity, limited_as(request.remote or ""))
@@ -235,12 +238,12 @@ class Application:
             # It was no part of the answer that is counted.
             request.writer.output_size = 0
 
-    def _failure(self, request: Request, error: CortenError) -> web.Response:
+    async def _failure(self, request: Request, error: CortenError) -> web.Response:
         errors = _errors(error)
         first = errors[0]
         if not request.name:
             self._name_request(request)
-        response = request.get(page.FAILURE) or web.Response(
+        response = await page.failure(self._services, request, error) or web.Response(
             body=errors_body(errors),
             status=first.status,
             content_type="application/json",

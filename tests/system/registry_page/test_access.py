@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("argon2")
 pytest.importorskip("cryptography")
 pytest.importorskip("jwt")
 
-from tests.page_html import Element
+from tests.page_html import Element, parse
 from tests.registry_accounts import UNLIMITED, Accounts, basic, everywhere
 from tests.registry_gallery import Gallery, layer_of
 from tests.registry_server import Client, ServerProcess
@@ -113,6 +114,25 @@ def test_wrong_passwords(pages: Pages) -> None:
     page = pages.get("/r/team/app", 401, Authorization=basic("bob", "wrong"))
     assert "Wrong user name or password" in page.one("main").text
     assert "bob" not in page.one("header").text
+
+
+def test_too_many_wrong_passwords_are_told_by_a_page(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, limits={"rate": {"sign-ins": "1/hour"}}).start()
+    try:
+        Accounts(server).add("root", "root's secret", "admin:**")
+        everywhere(server, lambda c: c.get("/v2/").status, 401)
+        pages = Pages(server.client())
+        wrong = basic("root", "wrong")
+        pages.answer("/v2/", 401, Authorization=wrong)
+        # Of this process nobody has seen a page yet.
+        answer = pages.answer("/", 429, Authorization=wrong)
+        assert int(answer.header("Retry-After")) > 3000
+        assert answer.header("Content-Security-Policy").startswith("default-src 'none'")
+        assert "Too many requests" in parse(answer.body.decode()).one("h1").text
+        api = pages.answer("/v2/", 429, Authorization=wrong, Accept="text/html")
+        assert api.codes == ["TOOMANYREQUESTS"]
+    finally:
+        server.close()
 
 
 def test_everybody_sees_what_is_public_and_can_sign_in(pages: Pages) -> None:

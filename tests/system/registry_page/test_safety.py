@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.page_html import Element
+from tests.page_html import Element, parse
 from tests.registry_gallery import HOSTILE, Gallery, layer_of
 from tests.system.registry_page.conftest import Pages
 from tests.system.registry_page.test_pages import eventually
@@ -142,6 +142,7 @@ def test_no_request_changes_anything(pages: Pages, method: str, path: str) -> No
     answer = pages.client.request(method, path, b"q=1", {"Content-Type": "application/x-www-form-urlencoded"})
     assert answer.status == 405
     assert answer.header("Allow") == "GET, HEAD"
+    assert "only GET, HEAD" in parse(answer.body.decode()).one("main").text
 
 
 def test_forms_only_ask(pages: Pages) -> None:
@@ -178,3 +179,38 @@ def test_a_manifest_of_a_type_that_nobody_knows(gallery: Gallery, pages: Pages) 
     assert "The config cannot be shown" in page.text
     assert_harmless(page)
     assert_harmless(pages.get(f"/r/{repository}"))
+
+
+def test_a_manifest_of_a_type_that_browsers_run_is_no_page(gallery: Gallery, pages: Pages) -> None:
+    document = {"schemaVersion": 2, "mediaType": "text/html", "annotations": {"a": HOSTILE}}
+    gallery.manifest("odd/html", "1", document)
+    answer = pages.answer("/v2/odd/html/manifests/1")
+    assert answer.header("Content-Type") == "text/html" and HOSTILE in answer.body.decode()
+    assert answer.header("Content-Security-Policy") == "default-src 'none'; sandbox"
+
+
+def test_pages_of_other_sites_push_nothing(pages: Pages) -> None:
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        answer = pages.client.request("POST", "/v2/odd/form/blobs/uploads/", b"", headers)
+        assert (answer.status, answer.codes) == (403, ["DENIED"])
+    answer = pages.client.request("POST", "/v2/odd/form/blobs/uploads/", b"", {"Origin": pages.client.url})
+    assert answer.status == 202
+    pages.client.delete(answer.header("Location"))
+
+
+def test_where_there_is_nothing_browsers_get_a_page_and_clients_json(pages: Pages) -> None:
+    page = pages.get("/none/at/all", 404, Accept="text/html,*/*;q=0.8")
+    assert "Not found" in page.one("h1").text and "/none/at/all" in page.one("main").text
+    assert_harmless(pages.get("/%3Cscript%3Ealert(1)%3C/script%3E", 404, Accept="text/html"))
+    for path, accept in (
+        ("/none/at/all", "*/*"),
+        ("/v2/none", "text/html"),
+        ("/v2/a/tags/list", "text/html"),
+    ):
+        assert pages.answer(path, 404, Accept=accept).header("Content-Type") == "application/json"
+
+
+def test_the_icon(pages: Pages) -> None:
+    icon = pages.answer("/favicon.ico")
+    assert icon.header("Content-Type").startswith("image/svg+xml")
+    assert icon.body == pages.answer(pages.get("/").one("link", rel="icon").attributes["href"]).body

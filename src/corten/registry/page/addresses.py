@@ -8,6 +8,7 @@
 /compare/<name>            ?from= and ?to=: what changed
 /sign-in                   asks for credentials
 /static/<file>
+/favicon.ico               the icon, for whoever asks without having read a page
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Address(NamedTuple):
 
 def is_page(path: str) -> bool:
     """Whether a path belongs to the page, whether or not there is something."""
-    return path in ("/", "/sign-in") or path.startswith(PREFIXES)
+    return path in ("/", "/sign-in", "/favicon.ico") or path.startswith(PREFIXES)
 
 
 def read(path: str) -> Address | None:
@@ -53,6 +54,8 @@ def read(path: str) -> Address | None:
         return Address(Place.REPOSITORIES)
     if path == "/sign-in":
         return Address(Place.SIGN_IN)
+    if path == "/favicon.ico":
+        return Address(Place.STATIC, "", "icon.svg")
     kind, _, rest = path[1:].partition("/")
     if kind == "static":
         return Address(Place.STATIC, "", rest)

@@ -31,7 +31,11 @@ class Page:
         self, services: Services, request: web.BaseRequest, error: CortenError
     ) -> web.Response | None:
         """See `Site.failure`; None when there is no page at all, for lack of Jinja2."""
-        return await self._site.failure(services, request, error) if self._site is not None else None
+        try:
+            site = self._opened()
+        except Unsupported:
+            return None
+        return await site.failure(services, request, error)
 
     def _opened(self) -> Site:
         if self._site is None:

@@ -202,6 +202,7 @@ def _title(status: int) -> str:
         401: "Sign in",
         403: "Not allowed",
         404: "Not found",
+        405: "Not possible here",
         429: "Too many requests",
         503: "Try again later",
     }.get(status, "This did not work" if status < 500 else "An error on our side")
