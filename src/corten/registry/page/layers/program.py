@@ -1,10 +1,14 @@
 """The process in which a layer is read: `list OUTPUT` (the layer on standard input) or `compare OUTPUT`.
 
-It holds itself to the limits that it is given before it reads a byte: the layer's author wrote the input.
+It holds itself to the limits that it is given before it reads a byte: the layer's author wrote the input. A
+process that reads a layer can then open nothing, neither files nor sockets, and begin no other process; as
+root it becomes nobody.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import resource
 import sys
@@ -17,6 +21,7 @@ from corten.registry.page.layers.merging import compare
 
 FAILED = 3
 """The exit code with a sentence on standard output."""
+NOBODY = 65534
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -53,16 +58,34 @@ def _limit(task: Task) -> None:
         (resource.RLIMIT_FSIZE, task.file_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_NPROC, 0),
     ):
-        hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        _lower(kind, most)
     os.nice(10)  # pulls and pushes go first
+
+
+def _lower(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
+
+
+def _shut_in(last: int) -> None:
+    """No descriptor beyond the `last` from here on, and no privilege. Everything has to be imported."""
+    hashlib.sha256()  # OpenSSL reads its configuration with the first one
+    _lower(resource.RLIMIT_NOFILE, last + 1)
+    if os.geteuid() == 0:
+        # In some containers root may not: then it is what the container makes of it.
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
 def _do(task: Task) -> None:
     with open(task.output, "wb") as output:
         if task.verb == "list":
+            _shut_in(output.fileno())
             list_layer(lambda size: os.read(0, size), output, task.bounds)
         else:
             found = compare(task.before, task.after, 2 * task.bounds.entries)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 pytest.importorskip("jinja2")
@@ -139,6 +143,49 @@ async def test_a_process_that_takes_too_much_memory_is_ended(fixture: Fixture) -
     output = str(fixture.directory / "out")
     with pytest.raises(CortenError, match="memory"):
         await run(Task("list", output, memory=24 << 20), str(fixture.directory / "store" / layer.location))
+
+
+LOCKED_IN = """
+import json, os, socket, subprocess, sys
+sys.path[:] = json.loads(sys.argv[1])
+from corten.registry.page.layers import program
+
+def hostile(read, output, bounds):
+    tried = {}
+    for name, attempt in (
+        ("file", lambda: open("/etc/hostname")),
+        ("socket", socket.socket),
+        ("program", lambda: os.posix_spawn("/bin/true", ["true"], {})),
+        ("kill", lambda: os.kill(os.getppid(), 0)),
+    ):
+        try:
+            attempt()
+        except OSError:
+            continue
+        tried[name] = "worked"
+    output.write(json.dumps([os.geteuid(), tried, read(3).decode()]).encode())
+
+program.list_layer = hostile
+del sys.argv[1]
+program.main()
+"""
+
+
+def test_a_process_that_a_layer_has_taken_over_can_do_little(tmp_path: Path) -> None:
+    """It opens no file and no socket, starts nothing, and as root has become nobody."""
+    output = tmp_path / "out"
+    task = msgspec.json.encode(Task("list", str(output))).decode()
+    search = json.dumps([entry for entry in sys.path if entry])
+    done = subprocess.run(
+        [sys.executable, "-c", LOCKED_IN, search, task], input=b"abc", stderr=subprocess.PIPE
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    user, worked, read = json.loads(output.read_bytes())
+    assert read == "abc"
+    if os.geteuid() == 0:
+        assert user == 65534 and worked == {}
+    else:
+        assert set(worked) <= {"kill"}
 
 
 async def test_a_store_without_files_is_read_as_a_stream(
