@@ -65,6 +65,11 @@ def plain(text: str, limit: int = SHORT) -> str:
     return shown + ("…" if len(text) > limit else "")
 
 
+def path(name: bytes) -> str:
+    r"""A file's name; bytes that are no UTF-8 as \xNN."""
+    return name.decode("utf-8", "backslashreplace")
+
+
 def size(amount: int) -> str:
     """Bytes with three digits.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from corten.registry.errors import Code, RegistryError
 from corten.registry.metadata.browsing_records import ManifestRow
 from corten.registry.names import is_supported_digest, is_tag
-from corten.registry.page import kinds
+from corten.registry.page import kinds, text
 from corten.registry.page.config_blob import Config, read_config
 from corten.registry.page.document import MOST_CHILDREN, Descriptor, Document, decode_document
 from corten.registry.page.layers.merging import Changes, Comparison
@@ -78,7 +78,7 @@ async def _sides(visit: Visit, first: str, second: str) -> tuple[Side, Side, lis
     documents = [decode_document(row.payload) for _reference, row in tops]
     choices = [_platforms(document) for document in documents]
     wanted = visit.query.get("platform", "")
-    common = [name for name in choices[0] if not choices[1] or name in choices[1]] or list(choices[1])
+    common = list(choices[0] or choices[1])
     if choices[0] and choices[1]:
         common = [name for name in choices[0] if name in choices[1]]
         if not common:
@@ -180,7 +180,7 @@ def _shown(found: Comparison) -> dict[str, Any]:
     return {
         "problem": found.problem,
         "groups": [
-            (title, changes, [(_path(row.path), row) for row in changes.rows])
+            (title, changes, [(text.path(row.path), row) for row in changes.rows])
             for title, changes in (
                 ("Added", found.added),
                 ("Changed", found.changed),
@@ -193,7 +193,3 @@ def _shown(found: Comparison) -> dict[str, Any]:
 
 def _all(found: Comparison) -> tuple[Changes, ...]:
     return found.added, found.changed, found.removed
-
-
-def _path(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")

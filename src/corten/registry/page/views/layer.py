@@ -7,7 +7,7 @@ from typing import Any
 
 from corten.registry.blobs.store import is_lost
 from corten.registry.errors import Code, RegistryError
-from corten.registry.page import addresses
+from corten.registry.page import addresses, text
 from corten.registry.page.layers.shelf import Layer, read_part
 from corten.registry.page.visit import Shown, Visit
 
@@ -44,19 +44,14 @@ async def show(visit: Visit) -> Shown:
         "word": word,
         "offset": offset,
         "summary": summary,
-        "entries": [(_path(entry.path), entry, _path(entry.link)) for entry in entries],
-        "largest": [(_path(entry.path), entry) for entry in summary.largest],
-        "directories": [(_path(entry.path), entry) for entry in summary.by_directory],
+        "entries": [(text.path(entry.path), entry, text.path(entry.link)) for entry in entries],
+        "largest": [(text.path(entry.path), entry) for entry in summary.largest],
+        "directories": [(text.path(entry.path), entry) for entry in summary.by_directory],
         "widest": max((entry.size for entry in summary.by_directory), default=0),
         "next": addresses.layer(repository, digest, f=word, **{"from": str(offset + PAGE)}) if more else "",
     }
     return Shown("layer.html", values)
 
 
-def _path(path: bytes) -> str:
-    """A name as text; bytes that are no UTF-8 as \\xNN."""
-    return path.decode("utf-8", "backslashreplace")
-
-
-def _number(text: str) -> int:
-    return min(int(text), MOST_OFFSET) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+def _number(word: str) -> int:
+    return min(int(word), MOST_OFFSET) if word.isascii() and word.isdigit() and len(word) < 9 else 0
