@@ -47,44 +47,6 @@ def run(context: Context, arguments: list[str]) -> int:
 
 def default_spec(rootless: bool = False) -> s.Spec:
     """A shell in a terminal."""
-    plain = ("nosuid", "noexec", "nodev")
-    pts = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
-    mounts = (
-        s.Mount(destination="/proc", type="proc", source="proc"),
-        s.Mount(
-            destination="/dev",
-            type="tmpfs",
-            source="tmpfs",
-            options=("nosuid", "strictatime", "mode=755", "size=65536k"),
-        ),
-        s.Mount(
-            destination="/dev/pts",
-            type="devpts",
-            source="devpts",
-            options=pts if rootless else (*pts, "gid=5"),
-        ),
-        s.Mount(
-            destination="/dev/shm", type="tmpfs", source="shm", options=(*plain, "mode=1777", "size=65536k")
-        ),
-        s.Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=plain),
-        s.Mount(destination="/sys", type="sysfs", source="sysfs", options=(*plain, "ro")),
-        *(
-            ()
-            if rootless
-            else (
-                s.Mount(
-                    destination="/sys/fs/cgroup",
-                    type="cgroup",
-                    source="cgroup",
-                    options=(*plain, "relatime", "ro"),
-                ),
-            )
-        ),
-    )
-    kinds = ("pid", "network", "ipc", "uts", "mount", "cgroup", *(("user",) if rootless else ()))
-    uids = (s.IDMapping(container_id=0, host_id=os.geteuid(), size=1),) if rootless else ()
-    gids = (s.IDMapping(container_id=0, host_id=os.getegid(), size=1),) if rootless else ()
-    rules = () if rootless else (s.DeviceCgroup(allow=False, access="rwm"),)
     return s.Spec(
         process=s.Process(
             terminal=True,
@@ -98,13 +60,40 @@ def default_spec(rootless: bool = False) -> s.Spec:
         ),
         root=s.Root(readonly=True),
         hostname="corten",
-        mounts=mounts,
-        linux=s.Linux(
-            resources=s.Resources(devices=rules),
-            namespaces=tuple(s.Namespace(type=kind) for kind in kinds),
-            uid_mappings=uids,
-            gid_mappings=gids,
-            masked_paths=_MASKED,
-            readonly_paths=_READONLY,
-        ),
+        mounts=_mounts(rootless),
+        linux=_linux(rootless),
+    )
+
+
+def _mounts(rootless: bool) -> tuple[s.Mount, ...]:
+    plain = ("nosuid", "noexec", "nodev")
+    dev = ("nosuid", "strictatime", "mode=755", "size=65536k")
+    pts = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *(() if rootless else ("gid=5",)))
+    shm = (*plain, "mode=1777", "size=65536k")
+    mounts = [
+        s.Mount(destination="/proc", type="proc", source="proc"),
+        s.Mount(destination="/dev", type="tmpfs", source="tmpfs", options=dev),
+        s.Mount(destination="/dev/pts", type="devpts", source="devpts", options=pts),
+        s.Mount(destination="/dev/shm", type="tmpfs", source="shm", options=shm),
+        s.Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=plain),
+        s.Mount(destination="/sys", type="sysfs", source="sysfs", options=(*plain, "ro")),
+    ]
+    if not rootless:
+        options = (*plain, "relatime", "ro")
+        mounts.append(s.Mount(destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=options))
+    return tuple(mounts)
+
+
+def _linux(rootless: bool) -> s.Linux:
+    kinds = ("pid", "network", "ipc", "uts", "mount", "cgroup", *(("user",) if rootless else ()))
+    uids = (s.IDMapping(container_id=0, host_id=os.geteuid(), size=1),) if rootless else ()
+    gids = (s.IDMapping(container_id=0, host_id=os.getegid(), size=1),) if rootless else ()
+    rules = () if rootless else (s.DeviceCgroup(allow=False, access="rwm"),)
+    return s.Linux(
+        resources=s.Resources(devices=rules),
+        namespaces=tuple(s.Namespace(type=kind) for kind in kinds),
+        uid_mappings=uids,
+        gid_mappings=gids,
+        masked_paths=_MASKED,
+        readonly_paths=_READONLY,
     )
