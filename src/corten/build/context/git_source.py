@@ -16,6 +16,7 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from corten.build.context.beneath import show
 from corten.build.context.git_command import PROTOCOLS, Git, GitFailed, without_credentials
@@ -36,7 +37,7 @@ class GitRepositories:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while one is held
 
     def lock(self, remote: str) -> asyncio.Lock:
         """To be held while the remote's repository is used."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
@@ -61,7 +62,7 @@ class HttpDownloads:
     def __init__(self, directory: Path, *, limit: int = 64 << 30) -> None:
         self._directory = directory
         self._limit = limit
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while one is held
 
     def path(self, download: Download) -> Path:
         """Its bytes; must not be written to."""
