@@ -94,7 +94,8 @@ class Fsck:
                     elif need is not None:
                         problem.remedy = "corten system fsck --repair asks the registries for it"
                     else:
-                        problem.remedy = "corten system fsck --repair removes it: nothing needs it"
+                        user = await _in_thread(checker.only_user, problem.subject)
+                        problem.remedy = f"corten system fsck --repair removes it: {user}"
                     tell(problem)
                 if not mended:
                     return

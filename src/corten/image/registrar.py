@@ -257,10 +257,14 @@ class Registrar:
             there = list(self.snapshotter.walk())
             keep = {chain_id for row in self.tables.images() for chain_id in row.chain.split()}
             keep |= self.tables.kept(int(time.time()))
-            keep = keep.union(*(keeper() for keeper in self.keepers))
+            keep |= self.kept_by_others()
             return [
                 chain_id for chain_id in there if chain_id not in keep and self._chain_pins[chain_id] <= 0
             ]
+
+    def kept_by_others(self) -> set[str]:
+        """Chain IDs, and digests of blobs, that the build cache needs."""
+        return set().union(*(keeper() for keeper in self.keepers))
 
     def reachable(self) -> set[str]:
         """The digests of all blobs that an image or a name needs."""
@@ -281,7 +285,7 @@ class Registrar:
                     pending += decode_index(self.content.read(descriptor.digest)).manifests
             except IntegrityError:
                 continue  # a damaged document keeps nothing alive but itself
-        seen = seen.union(self.tables.kept(int(time.time())), *(keeper() for keeper in self.keepers))
+        seen |= self.tables.kept(int(time.time())) | self.kept_by_others()
         seen.update(variant.target for variant in self.tables.variants() if variant.source in seen)
         return seen
 

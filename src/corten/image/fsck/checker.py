@@ -97,10 +97,11 @@ class Checker:
         return "" if actual == digest else f"its content has the digest {actual}"
 
     def mend_blob(self, problem: Problem, need: Need | None) -> bool:
-        """What can be done here: the config of an image stands in the database; what nobody needs can go."""
+        """What can be done here: an image's config stands in the database; what no image needs can go."""
         if need is None:
+            user = self.only_user(problem.subject)
             if self._content.delete(problem.subject):
-                problem.repaired = "nothing needs it: it was removed"
+                problem.repaired = f"{user}: it was removed"
                 return True
             return False
         row = self._registrar.tables.image(problem.subject)
@@ -112,6 +113,12 @@ class Checker:
             return False
         problem.repaired = "written again from the database"
         return True
+
+    def only_user(self, digest: str) -> str:
+        """Why a blob that no image needs can go."""
+        if digest in self._registrar.kept_by_others():
+            return "only the build cache needs it, and a build that wants it makes or fetches it again"
+        return "nothing needs it"
 
     # -- images, names, containers
 

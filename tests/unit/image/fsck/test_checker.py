@@ -162,6 +162,16 @@ def test_damaged_blob_that_nobody_needs(store: ImageStore) -> None:
     assert check(store) == []
 
 
+def test_damaged_blob_that_only_the_build_cache_needs(store: ImageStore) -> None:
+    kept = store.content.add(b"kept").digest
+    store.registrar.keepers.append(lambda: {kept})
+    store.content.path(kept).write_bytes(b"spoilt")
+    (found,) = check(store, repair=True)
+    assert "nothing needs it" not in found.repaired
+    assert "only the build cache needs it" in found.repaired and "it was removed" in found.repaired
+    assert check(store) == []
+
+
 def test_names_index_containers(store: ImageStore) -> None:
     (image,) = store.list()
     use = ContainerUse("c" * 64, "sha256:" + "0" * 64, (), False)
