@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from corten.engine.paths import Paths
+from tests.system.kept_namespace import KeptNamespace
 
 
-class PrivateHost:
+class PrivateHost(KeptNamespace):
     """A network namespace that plays the host, and a corten whose engine lives in it."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._keeper = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        super().__init__("--net")
         own = os.stat("/proc/self/ns/net").st_ino
         try:
             self.wait_for(lambda: os.stat(f"/proc/{self._keeper.pid}/ns/net").st_ino != own)
             self.run("ip", "link", "set", "lo", "up")
         except BaseException:
-            self._keeper.kill()
-            self._keeper.wait()
+            self.end()
             raise
 
     def run(self, *command: str, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
@@ -44,10 +44,6 @@ class PrivateHost:
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done
-
-    def corten(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A corten command; the first one starts the engine."""
-        return self.run(sys.executable, "-m", "corten", *arguments, check=check)
 
     def python(self, program: str, *, inside: str = "", check: bool = True) -> str:
         """A Python program on the private host, or in the network namespace of a container; its output."""
@@ -92,17 +88,6 @@ class PrivateHost:
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true in time"
             time.sleep(0.02)
-
-    def close(self) -> None:
-        """Removes containers, stops the engine, and ends the namespace."""
-        try:
-            names = self.corten("ps", "-aq", check=False).stdout.split()
-            if names:
-                self.corten("rm", "-f", *names, check=False)
-            self.corten("engine", "stop", check=False)
-        finally:
-            self._keeper.kill()
-            self._keeper.wait()
 
 
 def _is_zombie(pid: int) -> bool:

@@ -14,22 +14,21 @@ from pathlib import Path
 import pytest
 
 from corten.engine.paths import Paths
+from tests.system.kept_namespace import KeptNamespace
 
 UID = 54321
 RANGE = "500000:65536"
 CHECKOUT = Path(__file__).parents[3]
 
 
-class OrdinaryUser:
+class OrdinaryUser(KeptNamespace):
     """Runs commands as a user who has a home, a run directory and, perhaps, ranges of ids."""
 
     def __init__(self, paths: Paths, scratch: Path, *, ranges: bool = True) -> None:
         self.paths = paths
         self.home = paths.root.parent
         os.chown(self.home, UID, UID)
-        self._keeper = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"]
-        )
+        super().__init__("--mount", "--propagation", "private")
         try:
             self._prepare(scratch, ranges)
         except BaseException:
@@ -81,25 +80,10 @@ class OrdinaryUser:
             raise AssertionError(f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done
 
-    def corten(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A corten command; the first one starts the user's engine."""
-        return self.run(sys.executable, "-m", "corten", *arguments, check=check)
-
     def kill_engine(self) -> None:
         """SIGKILL."""
         os.kill(int(self.paths.pid.read_text()), signal.SIGKILL)
         time.sleep(0.1)
-
-    def close(self) -> None:
-        """Removes containers, stops the engine, ends the namespace."""
-        try:
-            names = self.corten("ps", "-aq", check=False).stdout.split()
-            if names:
-                self.corten("rm", "-f", *names, check=False)
-            self.corten("engine", "stop", check=False)
-        finally:
-            self._keeper.kill()
-            self._keeper.wait()
 
 
 def make_user(paths: Paths, scratch: Path, archive: Path, *, ranges: bool) -> OrdinaryUser:
