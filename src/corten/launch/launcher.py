@@ -183,9 +183,13 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
             others = [*spares.values(), *starting.values()]
             try:
                 spare = Spare(engine, lock, executor, namespaces=None, others=others, inherited=fds)
+                try:
+                    packets.send_packet(spare.socket, payload, fds)
+                except OSError:
+                    spare.socket.close()  # it ends with that: no request will come
+                    raise
                 starting[spare.socket.fileno()] = spare
                 events.register(spare.socket, 0)
-                packets.send_packet(spare.socket, payload, fds)
             except OSError as error:
                 _refuse(fds, payload, error)
             for descriptor in fds:
@@ -230,7 +234,10 @@ def monitor_main(requests: socket, lock: int, executor: Executor, namespaces: bo
                 ahead = executor.prepare(os.getppid(), namespaces=namespaces)
                 packets.send(requests, (messages.READY, os.getpid()))
             payload, fds = packets.receive_packet(requests)
-            os.sched_setaffinity(0, processors)  # the engine has changed them: see spares
+            try:
+                os.sched_setaffinity(0, processors)  # the engine has changed them: see spares
+            except OSError:
+                pass  # none of them is left to this process: the kernel has chosen others
             if payload:  # else: the launcher has ended, and nobody will ever ask
                 Starter(payload, fds, lock, theirs, executor, ahead).run()
         finally:

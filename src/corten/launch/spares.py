@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from collections.abc import Sequence
 from socket import socket
 
@@ -26,7 +27,14 @@ class Spares:
         return len(self._ready)
 
     def add(self, connection: socket, *, namespaces: bool) -> None:
-        """One more, which is this object's from now on."""
+        """One more, which is this object's from now on. Those that somebody has killed meanwhile are let go:
+        the launcher makes others for them, and nobody may start anything for long."""
+        ends = select.poll()
+        for _has, known in self._ready:
+            ends.register(known, 0)
+        for fd, _event in ends.poll(0):
+            position = next(at for at, (_has, known) in enumerate(self._ready) if known.fileno() == fd)
+            self._ready.pop(position)[1].close()
         connection.setblocking(False)
         self._ready.append((namespaces, connection))
 
