@@ -110,9 +110,9 @@ def _platforms(document: Document) -> dict[str, str]:
     return found
 
 
-def _config_changes(before: Config, after: Config) -> list[tuple[str, str, str, str]]:
-    """(section, name, before, after) of what differs."""
-    changes = []
+def _config_changes(before: Config, after: Config) -> list[tuple[str, str, str | None, str | None]]:
+    """(section, name, before, after) of what differs; None is what is not there."""
+    changes: list[tuple[str, str, str | None, str | None]] = []
     for section, old, new in (
         ("", dict(before.fields), dict(after.fields)),
         ("Environment", before.environment, after.environment),
@@ -120,13 +120,13 @@ def _config_changes(before: Config, after: Config) -> list[tuple[str, str, str, 
     ):
         for name in dict.fromkeys((*old, *new)):
             if old.get(name) != new.get(name):
-                changes.append((section, name, old.get(name, ""), new.get(name, "")))
+                changes.append((section, name, old.get(name), new.get(name)))
     for name, left, right in (
         ("Platform", before.platform, after.platform),
         ("Created", before.created, after.created),
     ):
         if left != right:
-            changes.append(("", name, left, right))
+            changes.append(("", name, left or None, right or None))
     return changes
 
 

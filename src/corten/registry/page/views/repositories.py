@@ -12,6 +12,7 @@ PAGE = 50
 MOST_WORDS = 6
 WORD = 100
 LINES = 400
+MOST_ROWS = 2000
 LIST_SECONDS = 0.2
 WAIT_SECONDS = 0.5
 """A search waits so long for images that nobody has looked at yet, and then goes without the rest."""
@@ -52,17 +53,19 @@ def _after(text: str) -> tuple[int, str]:
 async def _visible(visit: Visit, words: list[str], after: tuple[int, str]) -> list[FoundRepository]:
     """One more than a page has, of those that the caller may see."""
     wanted = PAGE + 1
+    limit = wanted * 2
     visible: list[FoundRepository] = []
     while True:
-        found = await visit.browser.found_repositories(words, after, wanted * 2)
+        found = await visit.browser.found_repositories(words, after, limit)
         for entry in found:
             if await visit.may_see(entry.name):
                 visible.append(entry)
                 if len(visible) == wanted:
                     return visible
-        if len(found) < wanted * 2:
+        if len(found) < limit:
             return visible
         after = (found[-1].rank, found[-1].name)
+        limit = min(2 * limit, MOST_ROWS)  # who sees little in a large registry needs few questions
 
 
 async def _reasons(visit: Visit, found: list[FoundRepository], words: list[str]) -> dict[str, str]:
