@@ -317,7 +317,7 @@ def test_no_monitor_holds_the_sockets_of_another(scene, peer):
                 f"c{n}",
                 "sh",
                 "-c",
-                f"echo {n}; sleep {30 * (n % 3)}",
+                f"echo {n}; exec sleep {30 * (n % 3)}",
                 attachments=(Attachment(fd=client.give()),),
             )
             for n, client in enumerate(clients)
