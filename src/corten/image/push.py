@@ -75,7 +75,8 @@ async def push(
     result = []
     for row in rows:
         with store.content.lease() as lease:
-            pusher = _Pusher(store, client, reference, platform, report, lease)
+            known = await asyncio.to_thread(_known, store, reference)
+            pusher = _Pusher(store, client, reference, platform, report, lease, known)
             target = await pusher.run(row)
         if reference.digest is None:
             report(Progress(f"{row.mark}: digest: {target.digest} size: {target.size}"))
@@ -114,7 +115,9 @@ class _Pusher:
         platform: Platform | None,
         report: Report,
         lease: Lease,
+        known: tuple[dict[str, str], set[str]],
     ) -> None:
+        """`known`: see `_known`."""
         self._store = store
         self._content = store.content
         self._client = client
@@ -124,7 +127,7 @@ class _Pusher:
         self._report = report
         self._lease = lease
         self._slots = asyncio.Semaphore(_PARALLEL)
-        self._sources, self._distributed = _known(store, reference)
+        self._sources, self._distributed = known
 
     async def run(self, row: NameRow) -> Descriptor:
         """Blobs first, then the manifests that name them, the tag last: a push that dies leaves no tag that
@@ -351,7 +354,7 @@ def _moved(child: Descriptor, sent: dict[str, Descriptor]) -> Descriptor:
 
 def _known(store: ImageStore, reference: Reference) -> tuple[dict[str, str], set[str]]:
     """For blobs by digest: another repository of the same registry that has them, to be mounted from; and
-    the layers that any registry has."""
+    the layers that any registry has. Blocks: it reads the manifests of all names."""
     sources: dict[str, str] = {}
     distributed: set[str] = set()
     for row in store.registrar.tables.digests():
