@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from corten.content import Lease
+from corten.content.streaming import blob_pieces
 from corten.errors import IntegrityError, NotFound
 from corten.image.compression import GZIP
 from corten.image.layer_pipeline import short
@@ -45,7 +46,6 @@ from corten.oci.platform import Platform, choose
 from corten.oci.reference import Reference
 
 _PARALLEL = 5
-_PIECE = 1 << 20
 _REPORT_SECONDS = 0.1
 _FOREIGN = "application/vnd.oci.image.layer.nondistributable."
 
@@ -302,24 +302,12 @@ class _Pusher:
         sent = await self._client.upload_blob(
             self._repository,
             blob,
-            self._reader(blob),
+            functools.partial(blob_pieces, self._content, blob.digest),
             mount_from=source,
             progress=_telling(report, "Pushing", name, blob.size),
         )
         report(Progress("Pushed" if sent else f"Mounted from {source}", name))
         return blob
-
-    def _reader(self, blob: Descriptor) -> Callable[[int], AsyncIterator[bytes]]:
-        async def read(offset: int) -> AsyncIterator[bytes]:
-            fd = self._content.open(blob.digest)
-            try:
-                while piece := await asyncio.to_thread(os.pread, fd, _PIECE, offset):
-                    yield piece
-                    offset += len(piece)
-            finally:
-                os.close(fd)
-
-        return read
 
     async def _put(self, descriptor: Descriptor, reference: str) -> None:
         data = self._content.read(descriptor.digest)

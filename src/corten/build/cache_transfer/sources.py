@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from corten.build.export.layout_index import read_index, read_small
+from corten.content.streaming import blob_pieces, file_pieces
 from corten.errors import IntegrityError, InvalidArgument, NotFound
 from corten.image.copy.layout import blob_name
 from corten.image.registry.client import RegistryClient
@@ -29,7 +30,6 @@ from corten.oci.manifest import (
 )
 from corten.oci.reference import Reference
 
-_PIECE = 1 << 20
 _MOST_PLATFORMS = 64
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
@@ -113,7 +113,7 @@ class StoreSource:
         """See CacheSource."""
         if not self._content.contains(descriptor.digest):
             raise NotFound(f"the image {self.name} does not hold the blob {descriptor.digest}")
-        async for piece in _pieces(os.open(self._content.path(descriptor.digest), _READ), offset):
+        async for piece in blob_pieces(self._content, descriptor.digest, offset):
             yield piece
 
 
@@ -176,7 +176,7 @@ class LayoutSource:
 
     async def blob(self, descriptor: Descriptor, offset: int = 0) -> AsyncIterator[bytes]:
         """See CacheSource."""
-        async for piece in _pieces(await asyncio.to_thread(self._open, descriptor), offset):
+        async for piece in file_pieces(await asyncio.to_thread(self._open, descriptor), offset):
             yield piece
 
     def _open(self, descriptor: Descriptor) -> int:
@@ -191,13 +191,3 @@ class LayoutSource:
             os.close(fd)
             raise InvalidArgument(f"cannot read {path}: it is no regular file")
         return fd
-
-
-async def _pieces(fd: int, offset: int) -> AsyncIterator[bytes]:
-    """What a file holds from `offset` on; it is closed at the end."""
-    try:
-        while piece := await asyncio.to_thread(os.pread, fd, _PIECE, offset):
-            yield piece
-            offset += len(piece)
-    finally:
-        os.close(fd)
