@@ -73,6 +73,9 @@ class Attributes(msgspec.Struct, frozen=True):
     type: str
     attributes: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"Attributes(type={self.type!r})"  # some are secrets
+
 
 class HostEntry(msgspec.Struct, frozen=True):
     """`--add-host name:address`; the address may be `host-gateway`."""

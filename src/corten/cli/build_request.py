@@ -65,8 +65,8 @@ def make(arguments: Arguments) -> dict[str, Json]:
     if items := arguments.many("add-host"):
         request["hosts"] = [_host(item) for item in items]
     for flag in ("cache-from", "cache-to"):
-        if items := arguments.many(flag):
-            request[flag.replace("-", "_")] = [build_specs.cache(item, f"--{flag}") for item in items]
+        if caches := _caches(arguments.many(flag), f"--{flag}"):
+            request[flag.replace("-", "_")] = caches
     if outputs := _outputs(arguments):
         request["outputs"] = outputs
     if limits := _limits(arguments):
@@ -135,6 +135,18 @@ def build_args(items: list[str]) -> dict[str, str]:
         elif name in os.environ:
             found[name] = os.environ[name]
     return found
+
+
+def _caches(items: list[str], flag: str) -> list[Json]:
+    found = [build_specs.cache(item, flag) for item in items]
+    if None in found:
+        from corten.cli.session import warn
+
+        warn(
+            f"{flag} type=gha is left out: there is no ACTIONS_RUNTIME_TOKEN, or no ACTIONS_CACHE_URL nor "
+            "ACTIONS_RESULTS_URL"
+        )
+    return [item for item in found if item is not None]
 
 
 def _pairs(items: list[str], flag: str) -> dict[str, str]:

@@ -144,14 +144,27 @@ def output(text: str) -> Json:
     return {"type": kind, "attributes": given}
 
 
-def cache(text: str, flag: str) -> Json:
-    """An image's name alone (a registry's cache), or `type=…,…`; directories become absolute."""
+def cache(text: str, flag: str) -> Json | None:
+    """An image's name alone (a registry's cache), or `type=…,…`; directories become absolute, and what the
+    environment has of keys and tokens comes along. None: there is no such cache here. It may have secrets,
+    so no message repeats it."""
     if "=" not in text:
         return {"type": "registry", "attributes": {"ref": text}}
-    given = fields(text, flag)
+    try:
+        given = fields(text, flag)
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"invalid {flag}: write it as type=TYPE,KEY=VALUE,…, a field with commas in quotation marks"
+        ) from None
     kind = given.pop("type", "")
     if not kind:
-        raise InvalidArgument(f"invalid {flag} {text!r}: it has no type")
+        raise InvalidArgument(f"invalid {flag}: it has no type")
+    if kind in ("s3", "azblob", "gha"):
+        from corten.client import cache_environment
+
+        given = cache_environment.complete(kind, given)
+        if not cache_environment.is_active(kind, given):
+            return None
     for key in ("src", "dest"):
         if given.get(key):
             given[key] = os.path.abspath(os.path.expanduser(given[key]))
@@ -159,5 +172,5 @@ def cache(text: str, flag: str) -> Json:
     needed |= {("local", "--cache-from"): "src", ("local", "--cache-to"): "dest"}
     key = needed.get((kind, flag), "")
     if key and not given.get(key):
-        raise InvalidArgument(f"invalid {flag} {text!r}: type={kind} needs {key}=…")
+        raise InvalidArgument(f"invalid {flag}: type={kind} needs {key}=…")
     return {"type": kind, "attributes": given}

@@ -24,6 +24,7 @@ from corten.api.build import (
     Secret,
     SshAgent,
 )
+from corten.client.cache_environment import SECRETS, complete
 from corten.client.container_options import Size
 from corten.client.units import parse_bytes
 from corten.errors import InvalidArgument
@@ -105,6 +106,8 @@ def build_request(context: str | None, options: BuildOptions, *, archive: bool, 
     }
     for name in ("cache_from", "cache_to", "outputs"):
         fields[name] = [_attributes(spec) for spec in given.pop(name, ())]
+    for name in ("cache_from", "cache_to"):
+        fields[name] = [Attributes(spec.type, complete(spec.type, spec.attributes)) for spec in fields[name]]
     return BuildRequest(id=secrets.token_hex(16), **fields, **{**given, **_plain(given)})
 
 
@@ -145,7 +148,7 @@ def _attributes(spec: Spec) -> Attributes:
     attributes = dict(spec)
     kind = attributes.pop("type", "")
     if not kind:
-        raise InvalidArgument(f"{dict(spec)!r} has no type")
+        raise InvalidArgument(f"{ {key: spec[key] for key in spec if key not in SECRETS} } has no type")
     for key in ("src", "dest"):
         if attributes.get(key, "-") != "-":
             attributes[key] = os.path.abspath(attributes[key])

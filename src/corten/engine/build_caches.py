@@ -9,16 +9,8 @@ from corten.build.cache_transfer.collection import Collection
 from corten.build.cache_transfer.exporter import CacheExporter
 from corten.build.cache_transfer.imported import ImportedCache
 from corten.build.cache_transfer.importer import CacheImporter
-from corten.build.cache_transfer.options import (
-    CacheExport,
-    CacheImport,
-    ImageCache,
-    InlineCache,
-    LocalCache,
-    RegistryCache,
-    parse_exports,
-    parse_imports,
-)
+from corten.build.cache_transfer.keyed_stores import KeyedStores
+from corten.build.cache_transfer.options import CacheExport, InlineCache, parse_exports, parse_imports
 from corten.build.context.model import ContentCache
 from corten.build.export.compression import parse_bool
 from corten.build.export.exporter import ExportedFile, Exporter
@@ -40,7 +32,12 @@ class BuildCaches:
     """InvalidArgument, Unsupported for what the flags say."""
 
     def __init__(
-        self, request: BuildRequest, machinery: Machinery, store: ImageStore, events: BuildEvents
+        self,
+        request: BuildRequest,
+        machinery: Machinery,
+        store: ImageStore,
+        keyed: KeyedStores,
+        events: BuildEvents,
     ) -> None:
         self._imports = parse_imports(request.cache_from)
         self._exports = parse_exports(request.cache_to)
@@ -50,6 +47,7 @@ class BuildCaches:
             self._exports += (CacheExport(place=InlineCache()),)
         self._machinery = machinery
         self._store = store
+        self._keyed = keyed
         self._events = events
         self._imported = ImportedCache()
         self._lost: set[str] = set()
@@ -59,9 +57,9 @@ class BuildCaches:
     ) -> ImportedCache:
         """What other caches know of this build. What cannot be used is told, and no failure."""
         if self._imports:
-            names = ", ".join(_from(item) for item in self._imports)
+            names = ", ".join(item.place.name for item in self._imports)
             with self._events.step(f"importing cache manifest from {names}") as step:
-                importer = CacheImporter(self._store, registry, lease, step.note)
+                importer = CacheImporter(self._store, registry, self._keyed, lease, step.note)
                 targets = [image.target for image in plan.images if image.target is not None]
                 self._imported = await importer.load(self._imports, targets, images.layers)
         return self._imported
@@ -85,7 +83,7 @@ class BuildCaches:
         if not places:
             return []
         with (
-            self._events.step(f"exporting cache to {', '.join(map(_to, places))}") as step,
+            self._events.step(f"exporting cache to {', '.join(item.place.title for item in places)}") as step,
             self._machinery.mount_digests() as digests,
         ):
             caches = self._exporter(exporter, registry, lease, step, digests)
@@ -116,24 +114,9 @@ class BuildCaches:
     ) -> CacheExporter:
         mounts = self._machinery.mounts
         return CacheExporter(
-            self._store, registry, lease, exporter.blobs, mounts, step.note, contents=digests
+            self._store, registry, self._keyed, lease, exporter.blobs, mounts, step.note, contents=digests
         )
 
     def _collection(self, plan: BuildPlan, results: Results, exporter: Exporter) -> Collection:
         records = self._imported.over(self._machinery.solver.records)
         return Collection(plan.images, results, records, exporter.blobs)
-
-
-def _from(item: CacheImport) -> str:
-    return _place(item.place)
-
-
-def _to(item: CacheExport) -> str:
-    kind = "registry" if isinstance(item.place, RegistryCache) else "client directory"
-    return f"{kind} {_place(item.place)}"
-
-
-def _place(place: RegistryCache | ImageCache | LocalCache | InlineCache) -> str:
-    if isinstance(place, RegistryCache | ImageCache):
-        return place.reference.familiar
-    return place.directory if isinstance(place, LocalCache) else "the image"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from corten.build.cache_transfer.keyed_stores import ORIGIN, KeyedStores
 from corten.build.cache_transfer.sources import LayoutSource as CacheLayout
 from corten.build.export.protocols import RegistryAccess
 from corten.build.graph import ImageSource, LayoutSource
@@ -57,7 +58,8 @@ class BuildImages:
     """What one build needs of images: `plan.ImageResolver` and `solve.protocols.Images`.
 
     What it finds stays pinned by `lease`. `pull`: the registry is asked even when the store has the name.
-    `layouts` are the directories behind `--build-context NAME=oci-layout://…`, by name.
+    `layouts` are the directories behind `--build-context NAME=oci-layout://…`, by name; `caches` have the
+    layers of imported ones.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class BuildImages:
         *,
         pull: bool = False,
         layouts: Mapping[str, Path] | None = None,
+        caches: KeyedStores | None = None,
         observe: Observe | None = None,
     ) -> None:
         self._store = store
@@ -76,6 +79,7 @@ class BuildImages:
         self._lease = lease
         self._pull = pull
         self._layouts = dict(layouts or {})
+        self._caches = caches or KeyedStores()
         self._observe = observe
         self._resolved: dict[tuple[str, str, Platform], asyncio.Task[ResolvedImage]] = {}
         self._fetcher = LayerFetcher(store, lease, self._origin)
@@ -226,6 +230,8 @@ class BuildImages:
             if path is None:
                 raise NotFound(f"there is no build context {name!r}")
             return CacheLayout(path, "").blob
+        if origin.startswith(ORIGIN):
+            return self._caches.fetch(origin)
         reference = Reference.parse(origin)
         client = await self._registry(reference)
         return functools.partial(client.blob, reference.path)

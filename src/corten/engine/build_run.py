@@ -17,6 +17,7 @@ from corten.api.build import (
     FileOffer,
 )
 from corten.build.cache_transfer.imported import ImportedCache
+from corten.build.cache_transfer.keyed_stores import KeyedStores
 from corten.build.context.sources import ContextSources
 from corten.build.export.early_tars import EarlyTars
 from corten.build.export.exporter import ExportedFile, Exporter
@@ -143,8 +144,9 @@ class Build:
     async def _work(self) -> BuildResult | BuildAnswer:
         request, store = self._request, self._core.images
         outputs = parse_outputs(request.outputs, request.tags, request.annotations)
-        caches = BuildCaches(request, self._machinery, store, self.events)
         async with AsyncExitStack() as stack:
+            keyed = await stack.enter_async_context(KeyedStores())
+            caches = BuildCaches(request, self._machinery, store, keyed, self.events)
             ask = None if self._classic else self._ask_credential
             registries = await stack.enter_async_context(
                 BuildRegistries(request.registry_auth, insecure=request.insecure_registries, ask=ask)
@@ -167,6 +169,7 @@ class Build:
                 lease,
                 pull=request.pull,
                 layouts=places.layouts,
+                caches=keyed,
                 observe=self._observe,
             )
             stack.push_async_callback(images.close)

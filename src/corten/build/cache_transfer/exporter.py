@@ -15,8 +15,10 @@ from corten.build.cache_transfer.document import (
 )
 from corten.build.cache_transfer.importer import read_document
 from corten.build.cache_transfer.inline import annotations_of
+from corten.build.cache_transfer.keyed import KeyedTarget
+from corten.build.cache_transfer.keyed_stores import KeyedStores
 from corten.build.cache_transfer.mount_export import MountExport
-from corten.build.cache_transfer.options import CacheExport, InlineCache, LocalCache
+from corten.build.cache_transfer.options import CacheExport, InlineCache, LocalCache, RegistryCache
 from corten.build.cache_transfer.protocols import MountReader
 from corten.build.cache_transfer.targets import CacheTarget, LocalTarget, RegistryTarget
 from corten.build.context.model import ContentCache
@@ -41,6 +43,7 @@ class CacheExporter:
         self,
         store: ImageStore,
         registry: RegistryAccess,
+        keyed: KeyedStores,
         lease: Lease,
         blobs: LayerBlobs,
         mounts: MountReader,
@@ -50,6 +53,7 @@ class CacheExporter:
     ) -> None:
         self._store = store
         self._registry = registry
+        self._keyed = keyed
         self._lease = lease
         self._blobs = blobs
         self._mounts = mounts
@@ -129,6 +133,8 @@ class CacheExporter:
             return None
         if isinstance(place, LocalCache):
             return LocalTarget(place, self._store.content, self._blobs)
+        if not isinstance(place, RegistryCache):
+            return KeyedTarget(self._keyed.open(place), self._store.content, self._blobs)
         client = await self._registry(place.reference, insecure=place.insecure)
         return RegistryTarget(client, place.reference, self._store.content, self._blobs)
 

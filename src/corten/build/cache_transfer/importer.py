@@ -20,8 +20,16 @@ from corten.build.cache_transfer.document import (
 )
 from corten.build.cache_transfer.imported import ImportedCache, ImportedRecord
 from corten.build.cache_transfer.inline import document_of
+from corten.build.cache_transfer.keyed import KeyedSource
+from corten.build.cache_transfer.keyed_stores import KeyedStores
 from corten.build.cache_transfer.mount_import import ImportedMount, MountImport
-from corten.build.cache_transfer.options import CacheImport, ImageCache, LocalCache, RegistryCache
+from corten.build.cache_transfer.options import (
+    CacheImport,
+    ImageCache,
+    ImportPlace,
+    LocalCache,
+    RegistryCache,
+)
 from corten.build.cache_transfer.sources import CacheSource, LayoutSource, RegistrySource, StoreSource
 from corten.build.export.protocols import RegistryAccess
 from corten.build.graph import ImageSource, Vertex
@@ -94,10 +102,16 @@ class CacheImporter:
     """For one build. What cannot be used is no failure: `note` is told."""
 
     def __init__(
-        self, store: ImageStore, registry: RegistryAccess, lease: Lease, note: Callable[[str], None]
+        self,
+        store: ImageStore,
+        registry: RegistryAccess,
+        keyed: KeyedStores,
+        lease: Lease,
+        note: Callable[[str], None],
     ) -> None:
         self._store = store
         self._registry = registry
+        self._keyed = keyed
         self._lease = lease
         self._note = note
 
@@ -117,7 +131,7 @@ class CacheImporter:
             try:
                 await self._one(item, bases, imported, mounts)
             except CortenError as error:
-                self._note(f"the build cache {_name(item.place)} is not used: {error.message}")
+                self._note(f"the build cache {item.place.name} is not used: {error.message}")
         imported.mounts = MountImport(self._store, self._lease, mounts) if mounts else None
         return imported
 
@@ -148,9 +162,11 @@ class CacheImporter:
                 f"{source.name} brings no build cache along: it was not built with --cache-to type=inline"
             )
 
-    async def _source(self, place: RegistryCache | ImageCache | LocalCache) -> CacheSource:
+    async def _source(self, place: ImportPlace) -> CacheSource:
         if isinstance(place, LocalCache):
             return LayoutSource(Path(place.directory), place.tag, place.digest)
+        if not isinstance(place, RegistryCache | ImageCache):
+            return KeyedSource(self._keyed.open(place))
         if isinstance(place, ImageCache):
             with contextlib.suppress(NotFound):
                 return StoreSource(self._store, place.reference)
@@ -169,7 +185,3 @@ async def _bases(
         if isinstance(vertex.operation, ImageSource | ImageLayout)
     }
     return {layer.id: layer for source in sources for layer in await layers(source)}
-
-
-def _name(place: RegistryCache | ImageCache | LocalCache) -> str:
-    return place.directory if isinstance(place, LocalCache) else place.reference.familiar

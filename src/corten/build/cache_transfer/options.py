@@ -8,26 +8,37 @@ from typing import Literal
 import msgspec
 
 from corten.api.build import Attributes
+from corten.build.cache_transfer.bucket.options import (
+    AZURE_KEYS,
+    S3_KEYS,
+    AzureCache,
+    S3Cache,
+    parse_azure,
+    parse_s3,
+)
 from corten.build.export.compression import parse_bool, parse_compression
-from corten.errors import InvalidArgument, Unsupported
+from corten.errors import InvalidArgument
 from corten.image.compression import GZIP, Compression
 from corten.oci.digest import is_digest
 from corten.oci.reference import Reference, validate_tag
 
-_FORMAT = frozenset(
-    {"compression", "compression-level", "force-compression", "image-manifest", "oci-mediatypes"}
-)
+_COMPRESSION = frozenset({"compression", "compression-level", "force-compression"})
+_FORMAT = _COMPRESSION | {"image-manifest", "oci-mediatypes"}
+_EXPORT = frozenset({"mode", "mounts", "ignore-error"})
 _TO = {
-    "registry": _FORMAT | {"ref", "mode", "mounts", "ignore-error", "registry.insecure"},
-    "local": _FORMAT | {"dest", "tag", "mode", "mounts", "ignore-error"},
+    "registry": _FORMAT | _EXPORT | {"ref", "registry.insecure"},
+    "local": _FORMAT | _EXPORT | {"dest", "tag"},
     "inline": frozenset({"mode", "ignore-error"}),
+    "s3": S3_KEYS | _COMPRESSION | _EXPORT,
+    "azblob": AZURE_KEYS | _COMPRESSION | _EXPORT,
 }
 _FROM = {
     "registry": frozenset({"ref", "registry.insecure", "mounts"}),
     "image": frozenset({"ref", "registry.insecure", "mounts"}),
     "local": frozenset({"src", "tag", "digest", "mounts"}),
+    "s3": S3_KEYS | {"mounts"},
+    "azblob": AZURE_KEYS | {"mounts"},
 }
-_OTHERS = ("gha", "s3", "azblob")
 _DEFAULT_TAG = "latest"
 
 
@@ -37,12 +48,32 @@ class RegistryCache(msgspec.Struct, frozen=True):
     reference: Reference
     insecure: bool = False
 
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.reference.familiar
+
+    @property
+    def title(self) -> str:
+        """The same with its kind."""
+        return f"registry {self.name}"
+
 
 class ImageCache(msgspec.Struct, frozen=True):
     """An image that brings its cache along: of the store, or where it has none of the name, of a registry."""
 
     reference: Reference
     insecure: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.reference.familiar
+
+    @property
+    def title(self) -> str:
+        """The same with its kind."""
+        return f"image {self.name}"
 
 
 class LocalCache(msgspec.Struct, frozen=True):
@@ -53,15 +84,39 @@ class LocalCache(msgspec.Struct, frozen=True):
     tag: str = _DEFAULT_TAG
     digest: str = ""
 
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.directory
+
+    @property
+    def title(self) -> str:
+        """The same with its kind."""
+        return f"client directory {self.name}"
+
 
 class InlineCache(msgspec.Struct, frozen=True):
     """A cache in the image itself."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "the image"
+
+    @property
+    def title(self) -> str:
+        """The same."""
+        return self.name
+
+
+ImportPlace = RegistryCache | ImageCache | LocalCache | S3Cache | AzureCache
+ExportPlace = RegistryCache | LocalCache | InlineCache | S3Cache | AzureCache
 
 
 class CacheImport(msgspec.Struct, frozen=True):
     """One `--cache-from`. `mounts`: cache mounts, where it has any, are taken as well."""
 
-    place: RegistryCache | ImageCache | LocalCache
+    place: ImportPlace
     mounts: bool = True
 
 
@@ -69,7 +124,7 @@ class CacheExport(msgspec.Struct, frozen=True, kw_only=True):
     """One `--cache-to`. `mode`: min has the layers of the images that are built, max those of every step;
     keys are all there in both. `mounts`: cache mounts travel along. `ignore_error`: a failure is a remark."""
 
-    place: RegistryCache | LocalCache | InlineCache
+    place: ExportPlace
     mode: Literal["min", "max"] = "min"
     compression: Compression = GZIP
     mounts: bool = False
@@ -88,17 +143,24 @@ def parse_exports(targets: Sequence[Attributes]) -> tuple[CacheExport, ...]:
 
 def _import(source: Attributes) -> CacheImport:
     attributes = _checked("cache-from", source, _FROM)
-    mounts = parse_bool(attributes, "mounts", True)
-    if source.type in ("registry", "image"):
-        place = _registry("cache-from", attributes, source.type)
-        if source.type == "image":
-            return CacheImport(ImageCache(place.reference, place.insecure), mounts)
-        return CacheImport(place, mounts)
+    return CacheImport(_import_place(source.type, attributes), parse_bool(attributes, "mounts", True))
+
+
+def _import_place(kind: str, attributes: Mapping[str, str]) -> ImportPlace:
+    if kind == "registry":
+        return _registry("cache-from", attributes)
+    if kind == "image":
+        place = _registry("cache-from", attributes, kind)
+        return ImageCache(place.reference, place.insecure)
+    if kind == "s3":
+        return parse_s3("cache-from", attributes)
+    if kind == "azblob":
+        return parse_azure("cache-from", attributes)
     directory = _directory("cache-from", "src", attributes)
     digest = attributes.get("digest", "")
     if digest and not is_digest(digest):
         raise InvalidArgument(f"--cache-from type=local: {digest!r} is no digest")
-    return CacheImport(LocalCache(directory, _tag(attributes), digest), mounts)
+    return LocalCache(directory, _tag(attributes), digest)
 
 
 def _export(target: Attributes) -> CacheExport:
@@ -109,19 +171,12 @@ def _export(target: Attributes) -> CacheExport:
     for key in ("image-manifest", "oci-mediatypes"):
         if not parse_bool(attributes, key, True):
             raise InvalidArgument(f"--cache-to: {key}=false is not built: caches are OCI image manifests")
-    place: RegistryCache | LocalCache | InlineCache
-    if target.type == "registry":
-        place = _registry("cache-to", attributes)
-    elif target.type == "local":
-        place = LocalCache(_directory("cache-to", "dest", attributes), _tag(attributes))
-    else:
-        place = InlineCache()
-        if mode == "max":
-            raise InvalidArgument(
-                "--cache-to type=inline has only the layers of the image: use type=registry for mode=max"
-            )
+    if target.type == "inline" and mode == "max":
+        raise InvalidArgument(
+            "--cache-to type=inline has only the layers of the image: use type=registry for mode=max"
+        )
     return CacheExport(
-        place=place,
+        place=_export_place(target.type, attributes),
         mode="max" if mode == "max" else "min",
         compression=parse_compression(attributes, default=GZIP),
         mounts=parse_bool(attributes, "mounts", False),
@@ -129,13 +184,22 @@ def _export(target: Attributes) -> CacheExport:
     )
 
 
+def _export_place(kind: str, attributes: Mapping[str, str]) -> ExportPlace:
+    if kind == "registry":
+        return _registry("cache-to", attributes)
+    if kind == "local":
+        return LocalCache(_directory("cache-to", "dest", attributes), _tag(attributes))
+    if kind == "s3":
+        return parse_s3("cache-to", attributes)
+    if kind == "azblob":
+        return parse_azure("cache-to", attributes)
+    return InlineCache()
+
+
 def _checked(flag: str, given: Attributes, known: Mapping[str, frozenset[str]]) -> Mapping[str, str]:
     keys = known.get(given.type)
     if keys is None:
-        kinds = ", ".join(known)
-        if given.type in _OTHERS:
-            raise Unsupported(f"--{flag} type={given.type} is not built: use one of {kinds}")
-        raise InvalidArgument(f"--{flag}: unknown type {given.type!r}: expected {kinds}")
+        raise InvalidArgument(f"--{flag}: unknown type {given.type!r}: expected {', '.join(known)}")
     for key in given.attributes:
         if key not in keys:
             raise InvalidArgument(

@@ -84,7 +84,7 @@ class LayerBlobs:
                 self._lease.pin(blob.digest)
                 if self._store.content.contains(blob.digest) or blob.digest in shares:
                     continue
-                if not layer.origin or layer.origin.startswith("oci-layout:"):
+                if not layer.is_in_registry:
                     elsewhere.append(layer)
                 else:
                     shares[blob.digest] = await self._join(layer, blob, status)

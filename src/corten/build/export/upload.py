@@ -7,7 +7,7 @@ mounts it from there.
 from __future__ import annotations
 
 import asyncio
-import os
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from corten.build.export.assembly import Document
@@ -16,6 +16,7 @@ from corten.build.export.layer_blobs import LayerBlobs
 from corten.build.export.protocols import Status
 from corten.build.solve.result import BuiltLayer
 from corten.content import ContentStore
+from corten.content.streaming import blob_pieces
 from corten.image.registry.client import RegistryClient
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import Digest
@@ -23,7 +24,6 @@ from corten.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from corten.oci.reference import Reference
 
 _PARALLEL = 5
-_PIECE = 1 << 20
 
 Parts = Mapping[Digest, tuple[Descriptor, BuiltLayer | None]]
 """Blobs by digest, and the layers that they belong to: None for those that are in the store."""
@@ -86,7 +86,7 @@ class Upload:
             await self._client.upload_blob(
                 self._repository,
                 blob,
-                self._reader(blob),
+                functools.partial(blob_pieces, self._content, blob.digest),
                 mount_from=source,
                 progress=lambda done: status(name, done, blob.size, False),
             )
@@ -94,24 +94,12 @@ class Upload:
 
     def _elsewhere(self, layer: BuiltLayer | None) -> str:
         """Another repository of this registry that has the layer."""
-        if layer is None or not layer.origin or layer.origin.startswith("oci-layout:"):
+        if layer is None or not layer.is_in_registry:
             return ""
         origin = Reference.parse(layer.origin)
         if origin.domain != self._client.domain or origin.path == self._repository:
             return ""
         return origin.path
-
-    def _reader(self, blob: Descriptor) -> Callable[[int], AsyncIterator[bytes]]:
-        async def read(offset: int) -> AsyncIterator[bytes]:
-            fd = self._content.open(blob.digest)
-            try:
-                while piece := await asyncio.to_thread(os.pread, fd, _PIECE, offset):
-                    yield piece
-                    offset += len(piece)
-            finally:
-                os.close(fd)
-
-        return read
 
 
 def _bytes_reader(data: bytes) -> Callable[[int], AsyncIterator[bytes]]:

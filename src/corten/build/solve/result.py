@@ -15,7 +15,7 @@ class BuiltLayer(msgspec.Struct, frozen=True):
 
     - an image's (or an imported cache's): `id` is its chain ID (`sha256:…`); `diff_id` and `blob` are what
       its manifest says, untouched; `origin` is where the blob can be fetched from (a canonical reference,
-      or `oci-layout:<name>`). The layer itself may not be here yet.
+      `oci-layout:<name>`, or `cache:<place>`). The layer itself may not be here yet.
     - made by a build: `id` is 64 hexadecimal digits; the layer is here. `diff_id` and `blob` (a plain tar)
       are empty until somebody has made the tar: `LayerStore.describe` gives what is known by now.
 
@@ -32,6 +32,11 @@ class BuiltLayer(msgspec.Struct, frozen=True):
     def is_made_here(self) -> bool:
         """Whether it is in the LayerStore, and not an image's or an imported one."""
         return ":" not in self.id
+
+    @property
+    def is_in_registry(self) -> bool:
+        """Whether `origin` is a reference: a repository that has the blob."""
+        return bool(self.origin) and not self.origin.startswith(("oci-layout:", "cache:"))
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from corten.build.cache_transfer.collection import Collection
 from corten.build.cache_transfer.exporter import CacheExporter
 from corten.build.cache_transfer.imported import ImportedCache
 from corten.build.cache_transfer.importer import CacheImporter
+from corten.build.cache_transfer.keyed_stores import KeyedStores
 from corten.build.cache_transfer.options import parse_exports, parse_imports
 from corten.build.export.exporter import Exported, Exporter
 from corten.build.export.layer_tars import LayerTars
@@ -39,12 +40,15 @@ AMD64 = Platform("amd64", "linux")
 class Machine(World):
     """`base` is the same image everywhere."""
 
-    def __init__(self, root: Path, registries: Registries | None = None) -> None:
+    def __init__(
+        self, root: Path, registries: Registries | None = None, keyed: KeyedStores | None = None
+    ) -> None:
         root.mkdir()
         super().__init__(root)
         self.registries = registries
+        self.keyed = keyed or KeyedStores()
         self.lease = self.store.content.lease()
-        self.real_images = BuildImages(self.store, self._client, self.lease)
+        self.real_images = BuildImages(self.store, self._client, self.lease, caches=self.keyed)
         self.tars = LayerTars(self.store.content, self.layers)
         self.exporter = Exporter(
             self.store, self.layers, self.tars, self.real_images, self._client, self.lease
@@ -73,10 +77,12 @@ class Machine(World):
         assert self.registries is not None, f"no registry was expected: {reference}"
         return self.registries.client(reference.domain)
 
+    def importer(self) -> CacheImporter:
+        return CacheImporter(self.store, self._client, self.keyed, self.lease, self.notes.append)
+
     async def run_build(self, target: Vertex, *cache_from: Attributes) -> Results:
         """Imports, and solves."""
-        importer = CacheImporter(self.store, self._client, self.lease, self.notes.append)
-        imported = await importer.load(parse_imports(cache_from), [target], self.real_images.layers)
+        imported = await self.importer().load(parse_imports(cache_from), [target], self.real_images.layers)
         self.imported = imported
         inputs = BuildInputs(
             sources=self.sources,
@@ -100,7 +106,13 @@ class Machine(World):
         records = self.imported.over(self.solver.records)
         collection = Collection([planned], results, records, self.exporter.blobs)
         transfer = CacheExporter(
-            self.store, self._client, self.lease, self.exporter.blobs, self.mounts, self.notes.append
+            self.store,
+            self._client,
+            self.keyed,
+            self.lease,
+            self.exporter.blobs,
+            self.mounts,
+            self.notes.append,
         )
         exports = parse_exports(cache_to)
         inline = await transfer.inline(exports, collection, [planned], self._status)
@@ -185,5 +197,8 @@ def tree_of(root: Path) -> dict[str, tuple[str, int, int, object]]:
 
 
 def cache(kind: str, **attributes: str) -> Attributes:
-    """`type=kind,…`; underscores stand for hyphens."""
-    return Attributes(kind, {key.replace("_", "-"): value for key, value in attributes.items()})
+    """`type=kind,…`; underscores stand for hyphens in the names that have some."""
+    hyphens = {"ignore_error", "compression_level", "force_compression", "oci_mediatypes"}
+    return Attributes(
+        kind, {key.replace("_", "-") if key in hyphens else key: value for key, value in attributes.items()}
+    )

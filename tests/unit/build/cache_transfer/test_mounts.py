@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from corten.build.cache_transfer.exporter import CacheExporter
-from corten.build.cache_transfer.importer import CacheImporter
 from corten.build.cache_transfer.mount_import import MountImport
 from corten.build.cache_transfer.options import parse_imports
 from corten.build.context.stat_cache import StatCache
@@ -47,9 +46,8 @@ async def export(machine: Machine, target: Vertex, reference: str, **more: str) 
 
 
 async def filler(machine: Machine, reference: str) -> MountFiller | None:
-    importer = CacheImporter(machine.store, machine._client, machine.lease, machine.notes.append)
     source = parse_imports([cache("registry", ref=reference)])
-    return (await importer.load(source, [], machine.real_images.layers)).mounts
+    return (await machine.importer().load(source, [], machine.real_images.layers)).mounts
 
 
 def packs(fake) -> list[tuple[str, int]]:  # type: ignore[no-untyped-def]
@@ -211,7 +209,7 @@ async def test_through_a_directory(tmp_path: Path) -> None:
                 to = cache("local", dest=str(directory), mounts="true")
                 await one.export_cache(target, results, to)
         assert len(list(directory.glob("blobs/sha256/*"))) == 5
-        importer = CacheImporter(other.store, other._client, other.lease, other.notes.append)
+        importer = other.importer()
         sources = parse_imports([cache("local", src=str(directory))])
         imported = await importer.load(sources, [], other.real_images.layers)
         assert isinstance(imported.mounts, MountImport)
