@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from corten.api.build import Attributes
+from corten.build.cache_transfer.actions.options import ACTIONS_KEYS, ActionsCache, parse_actions
 from corten.build.cache_transfer.bucket.options import (
     AZURE_KEYS,
     S3_KEYS,
@@ -31,6 +32,7 @@ _TO = {
     "inline": frozenset({"mode", "ignore-error"}),
     "s3": S3_KEYS | _COMPRESSION | _EXPORT,
     "azblob": AZURE_KEYS | _COMPRESSION | _EXPORT,
+    "gha": ACTIONS_KEYS | _COMPRESSION | _EXPORT,
 }
 _FROM = {
     "registry": frozenset({"ref", "registry.insecure", "mounts"}),
@@ -38,6 +40,7 @@ _FROM = {
     "local": frozenset({"src", "tag", "digest", "mounts"}),
     "s3": S3_KEYS | {"mounts"},
     "azblob": AZURE_KEYS | {"mounts"},
+    "gha": ACTIONS_KEYS | {"mounts"},
 }
 _DEFAULT_TAG = "latest"
 
@@ -109,8 +112,8 @@ class InlineCache(msgspec.Struct, frozen=True):
         return self.name
 
 
-ImportPlace = RegistryCache | ImageCache | LocalCache | S3Cache | AzureCache
-ExportPlace = RegistryCache | LocalCache | InlineCache | S3Cache | AzureCache
+ImportPlace = RegistryCache | ImageCache | LocalCache | S3Cache | AzureCache | ActionsCache
+ExportPlace = RegistryCache | LocalCache | InlineCache | S3Cache | AzureCache | ActionsCache
 
 
 class CacheImport(msgspec.Struct, frozen=True):
@@ -156,6 +159,8 @@ def _import_place(kind: str, attributes: Mapping[str, str]) -> ImportPlace:
         return parse_s3("cache-from", attributes)
     if kind == "azblob":
         return parse_azure("cache-from", attributes)
+    if kind == "gha":
+        return parse_actions("cache-from", attributes)
     directory = _directory("cache-from", "src", attributes)
     digest = attributes.get("digest", "")
     if digest and not is_digest(digest):
@@ -193,6 +198,8 @@ def _export_place(kind: str, attributes: Mapping[str, str]) -> ExportPlace:
         return parse_s3("cache-to", attributes)
     if kind == "azblob":
         return parse_azure("cache-to", attributes)
+    if kind == "gha":
+        return parse_actions("cache-to", attributes)
     return InlineCache()
 
 
