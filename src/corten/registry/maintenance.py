@@ -119,10 +119,10 @@ async def _check(config: Config, *, repair: bool, read_all: bool) -> int:
         if spoilt:
             again = "push an image that has such a blob, and it is taken anew"
             print(again if repair else f"run this with --repair, then {again}")
-        counts = await metadata.counts()
+        stored = await metadata.stored()
         print(
-            f"{counts['repositories']} repositories, {counts['tags']} tags, {counts['manifests']} manifests,"
-            f" {counts['blobs']} blobs: {wrong or 'no'} problem{'s' if wrong != 1 else ''}"
+            f"{stored.repositories} repositories, {stored.tags} tags, {stored.manifests} manifests,"
+            f" {stored.blobs} blobs: {wrong or 'no'} problem{'s' if wrong != 1 else ''}"
             + (f", {repaired} repaired" if repaired else "")
         )
         return 1 if wrong else 0
@@ -188,14 +188,14 @@ async def _tell_missing(config: Config) -> int:
         async for finding in checker.blobs():
             missing += 1
             print(_line(finding))
-        counts = await metadata.counts()
+        stored = await metadata.stored()
     finally:
         await metadata.close()
     if missing:
-        print(f"{missing} of {counts['blobs']} blobs are not in the storage: corten registry check --repair")
+        print(f"{missing} of {stored.blobs} blobs are not in the storage: corten registry check --repair")
         print("looks for them at other places of it; else push images that have them")
         return 1
-    print(f"all of {counts['blobs']} blobs are in the storage")
+    print(f"all of {stored.blobs} blobs are in the storage")
     return 0
 
 

@@ -29,6 +29,7 @@ from corten.registry.metadata.browsing_records import (
     RepositoryDetails,
     TagRow,
 )
+from corten.registry.metadata.conditions import needs_link
 from corten.registry.metadata.pushing import insert_new
 from corten.registry.metadata.schema import (
     blobs,
@@ -252,17 +253,22 @@ def has_manifests(connection: Connection, repository: str) -> bool:
     )
 
 
-def manifest_rows(
-    connection: Connection, repository: str, digests: Sequence[str], *, payload: bool = False
-) -> dict[str, ManifestRow]:
-    """Manifests of a repository by their digests."""
-    query = (
+def _manifests_of(repository: str) -> Select[Any]:
+    """What `_manifest` takes, of each manifest of a repository."""
+    return (
         select(*_MANIFEST, *_FACTS)
         .select_from(manifests)
         .join(repositories, repositories.c.id == manifests.c.repository)
         .outerjoin(manifest_facts, manifest_facts.c.digest == manifests.c.digest)
-        .where(repositories.c.name == repository, manifests.c.digest.in_(digests))
+        .where(repositories.c.name == repository)
     )
+
+
+def manifest_rows(
+    connection: Connection, repository: str, digests: Sequence[str], *, payload: bool = False
+) -> dict[str, ManifestRow]:
+    """Manifests of a repository by their digests."""
+    query = _manifests_of(repository).where(manifests.c.digest.in_(digests))
     if payload:
         query = query.join(manifest_payloads, manifest_payloads.c.digest == manifests.c.digest).add_columns(
             manifest_payloads.c.payload
@@ -274,12 +280,8 @@ def untagged_rows(connection: Connection, repository: str, limit: int) -> list[M
     """Manifests that no tag, no index and no subject leads to, the newest first."""
     here = manifests.c.repository
     rows = connection.execute(
-        select(*_MANIFEST, *_FACTS)
-        .select_from(manifests)
-        .join(repositories, repositories.c.id == here)
-        .outerjoin(manifest_facts, manifest_facts.c.digest == manifests.c.digest)
+        _manifests_of(repository)
         .where(
-            repositories.c.name == repository,
             manifests.c.subject == "",
             ~exists().where(tags.c.repository == here, tags.c.manifest == manifests.c.digest),
             ~exists().where(
@@ -307,11 +309,8 @@ def referrer_rows(
 ) -> list[ManifestRow]:
     """Manifests of a repository whose subject is one of `subjects`, in the order of their pushes."""
     rows = connection.execute(
-        select(*_MANIFEST, *_FACTS)
-        .select_from(manifests)
-        .join(repositories, repositories.c.id == manifests.c.repository)
-        .outerjoin(manifest_facts, manifest_facts.c.digest == manifests.c.digest)
-        .where(repositories.c.name == repository, manifests.c.subject.in_(subjects))
+        _manifests_of(repository)
+        .where(manifests.c.subject.in_(subjects))
         .order_by(manifests.c.pushed, manifests.c.digest)
         .limit(limit)
     )
@@ -396,13 +395,7 @@ def users_of_blob(
     rows = connection.execute(
         select(repositories.c.name, manifest_references.c.manifest, func.coalesce(of_manifest, of_index))
         .select_from(repository_blobs)
-        .join(
-            manifest_references,
-            and_(
-                manifest_references.c.repository == repository_blobs.c.repository,
-                manifest_references.c.target == repository_blobs.c.digest,
-            ),
-        )
+        .join(manifest_references, needs_link())
         .join(repositories, repositories.c.id == repository_blobs.c.repository)
         .where(repository_blobs.c.digest == digest, manifest_references.c.manifest != without)
         .limit(limit)

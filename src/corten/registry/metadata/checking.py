@@ -9,6 +9,7 @@ from sqlalchemy.sql import ColumnElement
 
 from corten.registry.blobs.store import is_lost
 from corten.registry.metadata.collecting import doom_unlinked
+from corten.registry.metadata.conditions import is_copy_that_refers, needs_link
 from corten.registry.metadata.pushing import (
     has_manifest,
     insert_new,
@@ -19,7 +20,6 @@ from corten.registry.metadata.pushing import (
 from corten.registry.metadata.records import BrokenReference, CheckedManifest, Link, Reference, StoredBlob
 from corten.registry.metadata.schema import (
     blobs,
-    cached_manifests,
     candidates,
     manifest_payloads,
     manifest_references,
@@ -28,14 +28,6 @@ from corten.registry.metadata.schema import (
     repository_blobs,
     tags,
 )
-
-
-def _is_copy() -> ColumnElement[bool]:
-    """The manifest came from upstream: what it needs is fetched when it is asked for."""
-    return exists().where(
-        cached_manifests.c.repository == manifest_references.c.repository,
-        cached_manifests.c.digest == manifest_references.c.manifest,
-    )
 
 
 def broken_references(
@@ -58,7 +50,8 @@ def broken_references(
         .where(
             (wanted.c.is_manifest.is_(False) & ~have_blob)
             | (wanted.c.is_manifest.is_(True) & ~have_manifest),
-            ~_is_copy(),
+            # What a copy needs is fetched when it is asked for.
+            ~exists().where(is_copy_that_refers()),
         )
         .order_by(wanted.c.repository, wanted.c.manifest, wanted.c.target)
         .limit(limit)
@@ -147,13 +140,6 @@ def link_again(connection: Connection, reference: BrokenReference) -> bool:
     return True
 
 
-def _is_needed() -> ColumnElement[bool]:
-    return exists().where(
-        manifest_references.c.repository == repository_blobs.c.repository,
-        manifest_references.c.target == repository_blobs.c.digest,
-    )
-
-
 def _is_candidate() -> ColumnElement[bool]:
     return exists().where(
         candidates.c.repository == repository_blobs.c.repository,
@@ -167,7 +153,7 @@ def forgotten_links(connection: Connection, after: Link | None, before: int, lim
         select(repository_blobs.c.repository, repositories.c.name, repository_blobs.c.digest, blobs.c.size)
         .join(repositories, repositories.c.id == repository_blobs.c.repository)
         .join(blobs, blobs.c.digest == repository_blobs.c.digest)
-        .where(repository_blobs.c.touched < before, ~_is_needed(), ~_is_candidate())
+        .where(repository_blobs.c.touched < before, ~exists().where(needs_link()), ~_is_candidate())
         .order_by(repository_blobs.c.repository, repository_blobs.c.digest)
         .limit(limit)
     )
@@ -228,13 +214,7 @@ def needed_by(connection: Connection, digest: str, limit: int) -> tuple[list[str
     rows = connection.execute(
         select(repositories.c.name, wanted.c.manifest, func.min(tags.c.name))
         .select_from(repository_blobs)
-        .join(
-            wanted,
-            and_(
-                wanted.c.repository == repository_blobs.c.repository,
-                wanted.c.target == repository_blobs.c.digest,
-            ),
-        )
+        .join(wanted, needs_link())
         .join(repositories, repositories.c.id == wanted.c.repository)
         .outerjoin(tags, and_(tags.c.repository == wanted.c.repository, tags.c.manifest == wanted.c.manifest))
         .where(repository_blobs.c.digest == digest)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from corten.registry.blobs.store import is_lost
 from corten.registry.metadata.linking import doom, link
-from corten.registry.metadata.pushing import SLICE, insert_new, now, put_manifest, repository_id
+from corten.registry.metadata.pushing import SLICE, insert_new, now, put_manifest, put_tag, repository_id
 from corten.registry.metadata.records import Blob, Doomed, Missing, NewManifest
 from corten.registry.metadata.schema import blobs, cached_tags, doomed, manifests, repositories, tags
 
@@ -122,7 +122,8 @@ def put(
 def tag(connection: Connection, repository: str, wanted: Mapping[str, tuple[str, int]]) -> list[str]:
     """Moves tags to manifests that are here, with the times at which that was done; the names of those that
     were moved later in this registry, and stay."""
-    key = repository_id(connection, repository)
+    key = repository_id(connection, repository, create=True)
+    assert key is not None
     kept: list[str] = []
     for name, (manifest, updated) in sorted(wanted.items()):
         known = connection.execute(
@@ -131,13 +132,7 @@ def tag(connection: Connection, repository: str, wanted: Mapping[str, tuple[str,
         if known is not None and (known.manifest == manifest or known.updated >= updated):
             kept += [name] if known.manifest != manifest else []
             continue
-        connection.execute(
-            insert_new(connection, tags)
-            .values(repository=key, name=name, manifest=manifest, updated=updated)
-            .on_conflict_do_update(
-                index_elements=["repository", "name"], set_={"manifest": manifest, "updated": updated}
-            )
-        )
+        put_tag(connection, key, name, manifest, updated)
         connection.execute(
             delete(cached_tags).where(cached_tags.c.repository == key, cached_tags.c.name == name)
         )

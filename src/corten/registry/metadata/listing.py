@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
+from corten.registry.metadata.conditions import is_copy_of_manifest
 from corten.registry.metadata.records import Blob, Doomed, Manifest, Referrer, StoredBlob, Upload
 from corten.registry.metadata.schema import (
     blobs,
@@ -101,13 +102,7 @@ def referrers(connection: Connection, repository: str, subject: str) -> list[Ref
             cached_manifests.c.digest.is_not(None),
         )
         .join(repositories, repositories.c.id == manifests.c.repository)
-        .outerjoin(
-            cached_manifests,
-            and_(
-                cached_manifests.c.repository == manifests.c.repository,
-                cached_manifests.c.digest == manifests.c.digest,
-            ),
-        )
+        .outerjoin(cached_manifests, is_copy_of_manifest())
         .where(repositories.c.name == repository, manifests.c.subject == subject)
         .order_by(manifests.c.pushed, manifests.c.digest)
     )

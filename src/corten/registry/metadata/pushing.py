@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, delete, exists, func, literal, select, update
+from sqlalchemy import Connection, Table, and_, delete, exists, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from corten.registry.metadata.records import Missing, NewManifest, Reference
@@ -84,14 +84,18 @@ def put_manifest(
     put_references(connection, key, manifest.digest, [r for r in references if r.digest in sizes])
     _take_over(connection, key, manifest.digest, new_tags)
     for tag in new_tags:
-        connection.execute(
-            insert_new(connection, tags)
-            .values(repository=key, name=tag, manifest=manifest.digest, updated=moment)
-            .on_conflict_do_update(
-                index_elements=["repository", "name"], set_={"manifest": manifest.digest, "updated": moment}
-            )
-        )
+        put_tag(connection, key, tag, manifest.digest, moment)
     return []
+
+
+def put_tag(connection: Connection, key: int, tag: str, digest: str, moment: int) -> None:
+    """A tag points to a manifest from now on."""
+    values = {"manifest": digest, "updated": moment}
+    connection.execute(
+        insert_new(connection, tags)
+        .values(repository=key, name=tag, **values)
+        .on_conflict_do_update(index_elements=["repository", "name"], set_=values)
+    )
 
 
 def put_row(connection: Connection, key: int, manifest: NewManifest, moment: int) -> None:
@@ -271,11 +275,3 @@ def remove_manifest(connection: Connection, key: int, digest: str) -> None:
     connection.execute(delete(manifests).where(manifests.c.repository == key, manifests.c.digest == digest))
     elsewhere = exists().where(manifests.c.digest == digest)
     connection.execute(delete(manifest_payloads).where(manifest_payloads.c.digest == digest, ~elsewhere))
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    """How many of each there are."""
-    return {
-        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in (repositories, tags, manifests, blobs)
-    }

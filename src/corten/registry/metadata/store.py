@@ -147,8 +147,6 @@ class Metadata(Protocol):
 
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 
-    async def counts(self) -> dict[str, int]: ...
-
     async def stored(self) -> Stored: ...
 
     async def repository_sizes(self) -> list[tuple[str, int]]: ...
@@ -361,9 +359,6 @@ class SqlMetadata:
 
     async def payloads(self, after: str, limit: int) -> list[tuple[str, bytes]]:
         return await self._read(listing.payloads, after, limit)
-
-    async def counts(self) -> dict[str, int]:
-        return await self._read(pushing.counts)
 
     async def stored(self) -> Stored:
         return await self._read(measuring.stored)

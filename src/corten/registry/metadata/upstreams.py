@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
+from corten.registry.metadata.conditions import is_copy_of_manifest, is_copy_that_refers, needs_link
 from corten.registry.metadata.pushing import (
     has_manifest,
     insert_new,
     now,
     put_references,
     put_row,
+    put_tag,
     remove_manifest,
     repository_id,
 )
@@ -87,13 +89,7 @@ def put_cached_manifest(
     ).first()
     if known is not None and known[1] is None:
         return False
-    connection.execute(
-        insert_new(connection, tags)
-        .values(repository=key, name=tag, manifest=manifest.digest, updated=moment)
-        .on_conflict_do_update(
-            index_elements=["repository", "name"], set_={"manifest": manifest.digest, "updated": moment}
-        )
-    )
+    put_tag(connection, key, tag, manifest.digest, moment)
     connection.execute(
         insert_new(connection, cached_tags)
         .values(repository=key, name=tag, etag=etag, checked=moment)
@@ -152,10 +148,7 @@ def put_cached_referrers(
 
 def was_pushed(connection: Connection, repository: str, digest: str) -> bool:
     """Whether a manifest is here, and is no copy."""
-    copied = exists().where(
-        cached_manifests.c.repository == manifests.c.repository,
-        cached_manifests.c.digest == manifests.c.digest,
-    )
+    copied = exists().where(is_copy_of_manifest())
     query = (
         select(manifests.c.digest)
         .join(repositories, repositories.c.id == manifests.c.repository)
@@ -177,13 +170,7 @@ def needed_from_upstream(connection: Connection, repository: str, digest: str) -
         select(wanted.c.manifest, manifest_payloads.c.payload)
         .select_from(wanted)
         .join(repositories, repositories.c.id == wanted.c.repository)
-        .join(
-            cached_manifests,
-            and_(
-                cached_manifests.c.repository == wanted.c.repository,
-                cached_manifests.c.digest == wanted.c.manifest,
-            ),
-        )
+        .join(cached_manifests, is_copy_that_refers())
         .join(manifest_payloads, manifest_payloads.c.digest == wanted.c.manifest)
         .where(repositories.c.name == repository, wanted.c.target == digest, wanted.c.is_manifest.is_(False))
         .limit(1)
@@ -247,13 +234,7 @@ def _is_evictable() -> ColumnElement[bool]:
     copies = cached_manifests.alias()
     needed = (
         select(manifest_references.c.manifest)
-        .outerjoin(
-            copies,
-            and_(
-                copies.c.repository == manifest_references.c.repository,
-                copies.c.digest == manifest_references.c.manifest,
-            ),
-        )
+        .outerjoin(copies, is_copy_that_refers(copies))
         .where(
             manifest_references.c.repository == manifests.c.repository,
             manifest_references.c.target == manifests.c.digest,
@@ -275,13 +256,7 @@ def _oldest(connection: Connection, before: int, limit: int) -> list[tuple[int, 
             cached_manifests.c.used,
         )
         .join(repositories, repositories.c.id == cached_manifests.c.repository)
-        .join(
-            manifests,
-            and_(
-                manifests.c.repository == cached_manifests.c.repository,
-                manifests.c.digest == cached_manifests.c.digest,
-            ),
-        )
+        .join(manifests, is_copy_of_manifest())
         .where(cached_manifests.c.used < before, _is_evictable())
         .order_by(cached_manifests.c.used)
         .limit(limit)
@@ -312,7 +287,7 @@ def _bytes_of(connection: Connection, key: int, digest: str) -> int:
     elsewhere = (
         select(other.c.manifest)
         .select_from(repository_blobs)
-        .join(other, _refers(other))
+        .join(other, needs_link(other))
         .where(
             repository_blobs.c.digest == ours.c.target,
             or_(other.c.repository != key, other.c.manifest != digest),
@@ -326,14 +301,6 @@ def _bytes_of(connection: Connection, key: int, digest: str) -> int:
             .join(blobs, blobs.c.digest == ours.c.target)
             .where(ours.c.repository == key, ours.c.manifest == digest, ~elsewhere.exists())
         ).scalar_one()
-    )
-
-
-def _refers(references: FromClause) -> ColumnElement[bool]:
-    """What needs the blob of a link. (References have no index on digests without their repository.)"""
-    return and_(
-        references.c.repository == repository_blobs.c.repository,
-        references.c.target == repository_blobs.c.digest,
     )
 
 
@@ -365,14 +332,8 @@ def cached_bytes(connection: Connection) -> int:
     needed = (
         select(manifest_references.c.manifest)
         .select_from(repository_blobs)
-        .join(manifest_references, _refers(manifest_references))
-        .outerjoin(
-            cached_manifests,
-            and_(
-                cached_manifests.c.repository == manifest_references.c.repository,
-                cached_manifests.c.digest == manifest_references.c.manifest,
-            ),
-        )
+        .join(manifest_references, needs_link())
+        .outerjoin(cached_manifests, is_copy_that_refers())
         .where(repository_blobs.c.digest == blobs.c.digest)
         .correlate(blobs)
     )
