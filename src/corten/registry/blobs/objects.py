@@ -126,13 +126,12 @@ class ObjectBlobs:
         return _ObjectAppender(self._store, upload, offset, state)
 
     def read_upload(self, upload: str, state: str, length: int) -> Iterator[bytes]:
-        for path, size in _objects(state):
+        for path, _size in _objects(state):
             for piece in self._read(path):
                 yield piece[:length]
                 length -= min(length, len(piece))
                 if not length:
                     return
-            del size
 
     def _read(self, path: str) -> Iterator[bytes]:
         with _translated("read from the registry's storage"):
