@@ -144,6 +144,28 @@ def test_outputs(
 
 
 @pytest.mark.parametrize(
+    "text", ["secret_access_key=hush,bucket=b", '"type=s3,token=hush', "type=,ghtoken=hush"]
+)
+def test_mistakes_in_caches_show_no_secret(text: str) -> None:
+    with pytest.raises(CortenError) as caught:
+        request("--cache-to", text)
+    assert "invalid --cache-to: " in caught.value.message and "hush" not in caught.value.message
+
+
+def test_caches_of_workflows_outside_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ACTIONS_RUNTIME_TOKEN", "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert "cache_to" not in request("--cache-to", "type=gha,mode=max")
+    assert "WARNING: --cache-to type=gha is left out: " in capsys.readouterr().err
+    monkeypatch.setenv("ACTIONS_RUNTIME_TOKEN", "t")
+    monkeypatch.setenv("ACTIONS_CACHE_URL", "https://x")
+    (found,) = request("--cache-to", "type=gha,mode=max")["cache_to"]
+    assert found == {"type": "gha", "attributes": {"mode": "max", "token": "t", "url": "https://x"}}
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--secret", "src=x"], "secret 'x': cannot read x"),
