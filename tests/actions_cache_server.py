@@ -46,6 +46,7 @@ class ActionsServer:
         self.entries: list[_Entry] = []
         self.log: list[tuple[str, str]] = []
         self.failures: list[int] = []
+        self.full = False  # version 2 takes nothing
         self.wrong: list[str] = []  # what no client may do
         self.tokens: dict[str, list[tuple[str, int]]] = {}
         self.lock = threading.Lock()
@@ -215,8 +216,10 @@ class _Handler(BaseHTTPRequestHandler):
             url, key = ("", "") if found is None else (self._url(found), found.key)
             self._answer(200, {"ok": found is not None, "signed_download_url": url, "matched_key": key})
         elif method == "CreateCacheEntry":
-            entry = self._reserve(token, asked["key"], asked["version"])
-            if entry is None:
+            entry = None if self.server_of.full else self._reserve(token, asked["key"], asked["version"])
+            if self.server_of.full:
+                self._answer(200, {"ok": False, "message": "no room\x1b[31m left."})
+            elif entry is None:
                 self._answer(409, {"code": "already_exists", "msg": "cache entry is there"})
             else:
                 self._answer(200, {"ok": True, "signed_upload_url": self._url(entry)})

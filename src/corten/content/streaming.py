@@ -21,6 +21,11 @@ async def file_pieces(fd: int, offset: int = 0) -> AsyncIterator[bytes]:
         os.close(fd)
 
 
+async def data_pieces(data: bytes, offset: int = 0) -> AsyncIterator[bytes]:
+    """The same of what is in memory, in one piece."""
+    yield data[offset:]
+
+
 async def blob_pieces(content: ContentStore, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
     """The same of a blob of the store. NotFound."""
     async for piece in file_pieces(content.open(digest), offset):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from corten.build.export.assembly import Document
 from corten.build.export.concurrency import all_of
@@ -16,7 +16,7 @@ from corten.build.export.layer_blobs import LayerBlobs
 from corten.build.export.protocols import Status
 from corten.build.solve.result import BuiltLayer
 from corten.content import ContentStore
-from corten.content.streaming import blob_pieces
+from corten.content.streaming import blob_pieces, data_pieces
 from corten.image.registry.client import RegistryClient
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import Digest
@@ -67,7 +67,7 @@ class Upload:
             digest = document.descriptor.digest
             if not await self._client.blob_exists(self._repository, digest):
                 await self._client.upload_blob(
-                    self._repository, document.descriptor, _bytes_reader(document.data)
+                    self._repository, document.descriptor, functools.partial(data_pieces, document.data)
                 )
 
     async def _layer(self, blob: Descriptor, layer: BuiltLayer | None, status: Status) -> None:
@@ -100,13 +100,6 @@ class Upload:
         if origin.domain != self._client.domain or origin.path == self._repository:
             return ""
         return origin.path
-
-
-def _bytes_reader(data: bytes) -> Callable[[int], AsyncIterator[bytes]]:
-    async def read(offset: int) -> AsyncIterator[bytes]:
-        yield data[offset:]
-
-    return read
 
 
 def _is_manifest(document: Document) -> bool:

@@ -125,6 +125,18 @@ async def test_a_busy_service(server: ActionsServer, url: dict[str, str]) -> Non
         server.failures.clear()
 
 
+async def test_no_room(server: ActionsServer) -> None:
+    async with KeyedStores() as stores:
+        store = opened(stores, token=server.token((MAIN, 3)), url_v2=server.url)
+        server.full = True
+        for attempt in (
+            store.upload(blob_of(b"data"), read, lambda done: None),
+            store.write_manifests(lambda earlier: b"{}"),
+        ):
+            with pytest.raises(CortenError, match=r"does not take it: no room \[31m left$"):
+                await attempt
+
+
 async def test_all_keys_at_once(server: ActionsServer, url: dict[str, str]) -> None:
     token = server.token((MAIN, 3))
     more = {"repository": "o/r", "api_url": server.url}

@@ -159,8 +159,7 @@ def _explained(answer: Answer, what: str) -> CortenError:
         told = msgspec.json.decode(answer.body.removeprefix(b"\xef\xbb\xbf"), type=_Refusal)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         told = _Refusal()
-    text = told.message or told.msg or told.code
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300].rstrip(".")
+    text = clean(told.message or told.msg or told.code)
     reason = text or f"HTTP status {answer.status}"
     message = f"cannot {what}: the cache service says: {reason}"
     if "AlreadyExists" in told.type_key or told.code == "already_exists" or "already exists" in text.lower():
@@ -170,3 +169,9 @@ def _explained(answer: Answer, what: str) -> CortenError:
     if answer.status == 404:
         return NotFound(message)
     return Unavailable(message)
+
+
+def clean(text: str) -> str:
+    """One printable line: what a service says goes to a terminal."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(line.split())[:300].rstrip(".")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from corten.build.cache_transfer.actions.http import AlreadyThere, ServiceClient
+from corten.build.cache_transfer.actions.http import ServiceClient, clean
 from corten.errors import Unavailable
 
 # No paths, unlike actions/cache: entries of the two do not meet.
@@ -114,6 +114,7 @@ class _FoundV2(msgspec.Struct):
 
 class _CreatedV2(msgspec.Struct):
     ok: bool = False
+    message: str = ""
     signed_upload_url: str = ""
 
 
@@ -147,7 +148,8 @@ class ServiceV2:
         target = self._base + "CreateCacheEntry"
         created = await self._client.ask("POST", target, asked, _CreatedV2, what=what, accept=_V2)
         if created is None or not created.ok:
-            raise AlreadyThere(f"cannot {what}: the cache service takes no such entry")
+            reason = clean(created.message) if created is not None else ""
+            raise Unavailable(f"cannot {what}: the service does not take it: {reason or 'it says no more'}")
         await self._blocks(created.signed_upload_url, size, read, progress, what)
         target = self._base + "FinalizeCacheEntryUpload"
         told = asked | {"size_bytes": str(size)}

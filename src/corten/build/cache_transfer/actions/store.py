@@ -9,6 +9,7 @@ A workflow reads what its own branch has, and the branches above it; it writes f
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ from corten.build.cache_transfer.actions.service import (
 from corten.build.cache_transfer.actions.token import Scope, scopes_of
 from corten.build.cache_transfer.keyed_manifest import MAX_BYTES
 from corten.build.export.concurrency import all_of
+from corten.content.streaming import data_pieces
 from corten.errors import CortenError, Denied, NotFound
 from corten.image.registry.blob_reader import BlobReader
 from corten.oci.descriptor import Descriptor
@@ -36,6 +38,7 @@ _BLOB = "buildkit-blob-1-"
 _PAUSE = 2.0
 _FORCE = 15.0
 """An entry that somebody has begun and not finished for so many seconds is passed over: he has died."""
+_MOST_PASSED = 100
 _MOST_PAGES = 100
 
 _log = logging.getLogger("corten.engine")
@@ -101,14 +104,14 @@ class ActionsStore:
         while True:
             entry = await self._index(scope)
             data = change(await self._read(entry) if entry is not None else None)
-            number = _number(entry, key)
-            while True:
-                number += 1
+            last = _number(entry, key)
+            for number in range(last + 1, last + 1 + _MOST_PASSED):
                 try:
-                    await self._service.save(f"{key}{number}", len(data), _reader(data), lambda done: None)
+                    read = functools.partial(data_pieces, data)
+                    await self._service.save(f"{key}{number}", len(data), read, lambda done: None)
                     return
                 except AlreadyThere:
-                    if number > 1_000_000:
+                    if number == last + _MOST_PASSED:
                         raise
                 if waited <= _FORCE:
                     break
@@ -189,10 +192,3 @@ class ActionsStore:
 def _number(entry: Entry | None, key: str) -> int:
     text = entry.key.removeprefix(key) if entry is not None else ""
     return int(text) if text.isdecimal() and len(text) < 10 else 0
-
-
-def _reader(data: bytes) -> Callable[[int], AsyncIterator[bytes]]:
-    async def read(offset: int) -> AsyncIterator[bytes]:
-        yield data[offset:]
-
-    return read

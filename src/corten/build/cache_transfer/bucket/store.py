@@ -115,7 +115,10 @@ class BucketStore:
                 return True
             if blob.size >= _MAX_COPY:
                 return False  # to be written anew
-            await obstore.copy_async(self._store, key, key, overwrite=False)
+            try:
+                await obstore.copy_async(self._store, key, key, overwrite=False)
+            except FileNotFoundError:
+                return False  # it has gone meanwhile
             return True
 
     async def upload(
