@@ -30,14 +30,14 @@ from corten.oci.manifest import (
 
 Write = Callable[[bytes], object]
 
-KINDS = ("uncompressed", "gzip", "zstd")
-HIGHEST_LEVEL = {"gzip": 9, "zstd": 22}
+KINDS = ("uncompressed", "gzip", "estargz", "zstd")
+HIGHEST_LEVEL = {"gzip": 9, "estargz": 9, "zstd": 22}
 
 _PIECE = 1 << 20
 _WINDOW = 32 << 10
 _FASTEST_LEVELS = 3
 """ISA-L's levels; the higher ones are zlib's."""
-_DEFAULT_LEVEL = {"gzip": 2, "zstd": 3}
+_DEFAULT_LEVEL = {"gzip": 2, "estargz": 2, "zstd": 3}
 _LAST_BLOCK = b"\x03\x00"
 
 
@@ -53,7 +53,7 @@ class Compression(msgspec.Struct, frozen=True):
         """Of a layer that is compressed so. zstd is known to OCI alone."""
         if self.kind == "zstd":
             return OCI_LAYER_ZSTD
-        if self.kind == "gzip":
+        if self.kind in ("gzip", "estargz"):
             return OCI_LAYER_GZIP if oci else DOCKER_LAYER_GZIP
         return OCI_LAYER if oci else DOCKER_LAYER
 
@@ -84,7 +84,7 @@ class Compressor(Protocol):
 
 
 def compressor(compression: Compression, write: Write) -> Compressor:
-    """What compresses so."""
+    """What compresses so. (eStargz needs to know a tar's members: `estargz.writer`.)"""
     if compression.kind == "gzip":
         return _Gzip(compression.effective_level, write)
     if compression.kind == "zstd":

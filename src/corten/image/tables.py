@@ -53,6 +53,12 @@ CREATE TABLE IF NOT EXISTS blob_variants (
     size INTEGER NOT NULL,
     PRIMARY KEY (source, kind, level)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS estargz_layers (
+    digest TEXT PRIMARY KEY,
+    diff_id TEXT NOT NULL,
+    toc_digest TEXT NOT NULL,
+    size INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 
 _DIGEST_COLUMNS = "repository, digest, image, target"
@@ -277,7 +283,18 @@ class Tables:
 
     def delete_variants(self, source: str) -> None:
         """Forgets what was made of `source`."""
-        self._all("DELETE FROM blob_variants WHERE source=?", source)
+        with self.transaction():
+            self._all("DELETE FROM blob_variants WHERE source=?", source)
+            self._all("DELETE FROM estargz_layers WHERE digest NOT IN (SELECT target FROM blob_variants)")
+
+    def estargz(self, digest: str) -> tuple[str, str, int] | None:
+        """Of an eStargz layer that was made here: diff ID, digest of the TOC, uncompressed size."""
+        rows = self._all("SELECT diff_id, toc_digest, size FROM estargz_layers WHERE digest=?", digest)
+        return rows[0] if rows else None  # type: ignore[return-value]
+
+    def set_estargz(self, digest: str, diff_id: str, toc_digest: str, size: int) -> None:
+        """Notes one."""
+        self._all("INSERT OR REPLACE INTO estargz_layers VALUES (?,?,?,?)", digest, diff_id, toc_digest, size)
 
     # -- names
 

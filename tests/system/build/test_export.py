@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ from tests.system.cli.conftest import Corten
 from tests.system.conftest import clean, leftovers
 from tests.system.registry.conftest import Command, RegistryServer, require, server
 from tests.system.rootless.conftest import UID, OrdinaryUser, user
+from tests.unit.image.estargz.estargz_reader import files, toc
 
 __all__ = ("server", "user")
 
@@ -183,6 +186,56 @@ def test_saved_and_loaded_by_others(corten: Corten, context: Path, tmp_path: Pat
     loaded = corten("load", "-i", str(archive)).stdout
     assert "app:1" in loaded
     assert corten("run", "--rm", "--network", "none", "app:1").stdout == "made\n"
+
+
+def test_estargz(
+    corten: Corten, server: RegistryServer, other: Corten, context: Path, tmp_path: Path
+) -> None:
+    """The archive, the store, a registry and both kinds of cache have the same layers; what is run has the
+    files that were built, and none that eStargz adds."""
+    require("skopeo")
+    archive, name = tmp_path / "image.tar", f"{server.host}/lazy:1"
+    outputs = (f"type=docker,dest={archive}", "type=image,push=true")
+    arguments = [word for output in outputs for word in ("-o", f"{output},compression=estargz")]
+    to_registry = f"type=registry,ref={name}-cache,compression=estargz"
+    caches = ("--cache-to", "type=inline", "--cache-to", to_registry)
+    corten("build", "-t", name, *arguments, *caches, str(context))
+    Command("skopeo")("copy", f"docker-archive:{archive}", f"dir:{tmp_path / 'plain'}")
+    Command("skopeo")("copy", "--src-tls-verify=false", f"docker://{name}", f"oci:{tmp_path / 'oci'}:1")
+    blobs = tmp_path / "oci" / "blobs" / "sha256"
+
+    def read(digest: str) -> bytes:
+        return (blobs / digest.removeprefix("sha256:")).read_bytes()
+
+    index = json.loads((tmp_path / "oci" / "index.json").read_text())
+    manifest = json.loads(read(index["manifests"][0]["digest"]))
+    diff_ids = json.loads(read(manifest["config"]["digest"]))["rootfs"]["diff_ids"]
+    built = [(layer, diff) for layer, diff in zip(manifest["layers"], diff_ids, strict=True)][1:]
+    assert built
+    for layer, diff_id in built:
+        blob = read(layer["digest"])
+        plain = gzip.decompress(blob)
+        assert diff_id == f"sha256:{hashlib.sha256(plain).hexdigest()}"
+        assert layer["annotations"] == {
+            "containerd.io/snapshot/stargz/toc.digest": toc(blob)[1],
+            "io.containers.estargz.uncompressed-size": str(len(plain)),
+        }
+        assert files(blob)[".no.prefetch.landmark"] == b"\x0f"
+    listing = corten("run", "--rm", "--network", "none", name, "ls", "-A", "/").stdout.split()
+    assert "app" in listing
+    assert not {"stargz.index.json", ".no.prefetch.landmark"} & set(listing)
+    assert "lazy:1" in other("load", "-i", str(archive)).stdout
+    assert other("run", "--rm", "--network", "none", name).stdout == "made\n"
+    other("rmi", "-f", name)
+    for number, place in enumerate((name, f"{name}-cache")):
+        log = other(
+            *("build", "--progress", "plain", "-t", f"again:{number}", "--cache-from", place),
+            *("-o", "type=image,compression=estargz", str(context)),
+        ).stderr
+        assert log.count("CACHED") >= 4, log
+        assert other("run", "--rm", "--network", "none", f"again:{number}").stdout == "made\n"
+        other("rmi", f"again:{number}")
+        other("builder", "prune", "-af")
 
 
 @pytest.mark.skipif(not shutil.which("newuidmap"), reason="needs uidmap")

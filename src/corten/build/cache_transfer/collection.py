@@ -64,14 +64,16 @@ class Collection:
         layers = {layer.id: layer for chain in chains.values() for layer in chain}
         described = await self._described(layers.values(), status)
         moving = [layer for layer in described.values() if layer.made_by and not is_empty(layer)]
-        blobs = await self._blobs.compressed(moving, compression, status, oci=True)
-        parts = [Part(blob, layer) for blob, layer in zip(blobs, moving, strict=True)]
+        compressed = await self._blobs.compressed(moving, compression, status, oci=True)
+        parts = [Part(made.blob, layer) for made, layer in zip(compressed, moving, strict=True)]
+        diff_ids = {layer.id: made.diff_id for made, layer in zip(compressed, moving, strict=True)}
         places = {layer.id: position for position, layer in enumerate(moving)}
         numbers = {layer_id: number for number, layer_id in enumerate(described)}
         document = CacheDocument(
             VERSION,
             tuple(
-                CacheLayer(layer.diff_id, layer.made_by, places.get(layer.id)) for layer in described.values()
+                CacheLayer(diff_ids.get(layer.id, layer.diff_id), layer.made_by, places.get(layer.id))
+                for layer in described.values()
             ),
             tuple(_record(solved, chains.get(vertex), described, numbers) for vertex, solved in steps),
             tuple(self._contents(steps)),

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from corten.build.cache_transfer.document import (
     CACHE_TYPE,
     MAX_DOCUMENT_BYTES,
@@ -37,10 +39,12 @@ from corten.build.graph import LayoutSource as ImageLayout
 from corten.build.solve.result import BuiltLayer, Result
 from corten.content import Lease
 from corten.errors import CortenError, IntegrityError, NotFound
+from corten.image.estargz.toc import is_estargz, own_annotations
 from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import chain_ids
-from corten.oci.manifest import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Manifest
+from corten.oci.image_config import decode_config
+from corten.oci.manifest import MAX_CONFIG_BYTES, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Manifest
 
 _LAYER_TYPES = frozenset({OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD})
 
@@ -93,7 +97,7 @@ def _chain(
         blob = blobs[layer.blob]
         if blob.media_type not in _LAYER_TYPES:
             raise IntegrityError(f"the build cache has a layer of type {blob.media_type[:100]!r}")
-        plain = Descriptor(blob.media_type, blob.digest, blob.size)
+        plain = Descriptor(blob.media_type, blob.digest, blob.size, own_annotations(blob.annotations))
         chain.append(BuiltLayer(chain_id, layer.diff_id, plain, origin, layer.made_by))
     return tuple(chain)
 
@@ -150,6 +154,7 @@ class CacheImporter:
             if document is None:
                 continue
             found = True
+            document = await _with_diff_ids(document, manifest, source)
             records = records_of(document, manifest.layers, source.origin, bases)
             imported.add(records, {content.key: content.digest for content in document.contents})
             for mount in document.mounts if item.mounts else ():
@@ -172,6 +177,22 @@ class CacheImporter:
                 return StoreSource(self._store, place.reference)
         client = await self._registry(place.reference, insecure=place.insecure)
         return RegistrySource(client, place.reference)
+
+
+async def _with_diff_ids(document: CacheDocument, manifest: Manifest, source: CacheSource) -> CacheDocument:
+    """An image that brings its cache along has other diff IDs than its cache where its layers are eStargz:
+    the config's."""
+    is_image = manifest.config.media_type != CACHE_TYPE
+    if not is_image or not any(is_estargz(layer.annotations) for layer in manifest.layers):
+        return document
+    diff_ids = decode_config(await source.document(manifest.config, MAX_CONFIG_BYTES)).diff_ids
+    layers = tuple(
+        msgspec.structs.replace(layer, diff_id=diff_ids[layer.blob])
+        if layer.blob is not None and layer.blob < len(diff_ids)
+        else layer
+        for layer in document.layers
+    )
+    return msgspec.structs.replace(document, layers=layers)
 
 
 async def _bases(

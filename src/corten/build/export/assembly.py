@@ -43,13 +43,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class AssembledImage:
-    """One platform's image. `layers` (bottom first) go along with the blobs that the manifest names."""
+    """One platform's image. `layers` (bottom first) go along with the blobs that the manifest names, and with
+    the diff IDs of the config: those of the layers themselves, unless their blobs are eStargz."""
 
     platform: Platform
     config: Document
     manifest: Document
     layers: tuple[BuiltLayer, ...]
     blobs: tuple[Descriptor, ...]
+    diff_ids: tuple[str, ...]
 
     @property
     def id(self) -> Digest:
@@ -144,20 +146,24 @@ class Assembly:
     ) -> AssembledImage:
         chain = await self._blobs.described(self._results.result(planned.target).layers, status)
         layers = [layer for layer in chain if not is_empty(layer)]
-        blobs = await self._blobs.compressed(layers, format.compression, status, oci=oci)
-        config = _document(encode_config(self._config(planned, chain)), config_type(oci=oci))
+        compressed = await self._blobs.compressed(layers, format.compression, status, oci=oci)
+        blobs = tuple(one.blob for one in compressed)
+        diff_ids = tuple(one.diff_id for one in compressed)
+        config = _document(encode_config(self._config(planned, chain, diff_ids)), config_type(oci=oci))
         manifest = Manifest(
             config=config.descriptor,
-            layers=tuple(blobs),
+            layers=blobs,
             schema_version=2,
             media_type=manifest_type(oci=oci),
             annotations=merged(select(format.annotations, MANIFEST, planned.platform), cache),
         )
         notes = select(format.annotations, MANIFEST_DESCRIPTOR, planned.platform)
         document = _document(encode(manifest), manifest.media_type, notes)
-        return AssembledImage(planned.platform, config, document, tuple(layers), tuple(blobs))
+        return AssembledImage(planned.platform, config, document, tuple(layers), blobs, diff_ids)
 
-    def _config(self, planned: PlannedImage, chain: Sequence[BuiltLayer]) -> ImageConfig:
+    def _config(
+        self, planned: PlannedImage, chain: Sequence[BuiltLayer], diff_ids: tuple[str, ...]
+    ) -> ImageConfig:
         """The planned config, with the layers that there are. A step that changed nothing has none."""
         described = {layer.id: layer for layer in chain}
         now = format_time(self._now if planned.epoch is None else planned.epoch * 1_000_000_000)
@@ -176,7 +182,7 @@ class Assembly:
         return msgspec.structs.replace(
             planned.config,
             created=planned.config.created or now,
-            rootfs=RootFS(diff_ids=tuple(layer.diff_id for layer in chain if not is_empty(layer))),
+            rootfs=RootFS(diff_ids=diff_ids),
             history=tuple(history),
         )
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from corten.errors import InvalidArgument, Unsupported
+from corten.errors import InvalidArgument
 from corten.image.compression import HIGHEST_LEVEL, KINDS, PLAIN, Compression
 
 
 def parse_compression(attributes: Mapping[str, str], *, default: Compression = PLAIN) -> Compression:
-    """What the attributes of an output or a cache say; InvalidArgument, Unsupported."""
+    """What the attributes of an output or a cache say; InvalidArgument."""
     kind = attributes.get("compression", "") or default.kind
-    if kind == "estargz":
-        raise Unsupported("compression=estargz is not built: use gzip or zstd")
     if kind not in KINDS:
         raise InvalidArgument(f"unknown compression {kind!r}: expected {', '.join(KINDS)}")
     level = attributes.get("compression-level", "")

@@ -49,9 +49,11 @@ class StoreExport:
             self._lease.pin(digest)
             if not self._store.content.contains(digest):
                 self._store.content.add(document.data, expected=digest, lease=self._lease)
-        chain = chain_ids([layer.diff_id for layer in image.layers])
+        chain = chain_ids(image.diff_ids)
         with self._registrar.pin_chain(chain):
-            self._layers.publish(image.layers)
+            # Layers with other diff IDs than their own (eStargz) are unpacked from their blobs.
+            if chain == chain_ids([layer.diff_id for layer in image.layers]):
+                self._layers.publish(image.layers)
             plan = self._registrar.plan(image.manifest.descriptor)
             with self._store.snapshotter.session() as session:
                 self._registrar.unpack(plan, session, {}, lambda layer, done, total: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from corten.build.export.concurrency import all_of
 from corten.build.export.layer_tars import LayerTars
@@ -19,6 +20,14 @@ from corten.image.layer_pipeline import Share
 from corten.image.store import ImageStore
 from corten.oci.descriptor import Descriptor
 from corten.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedLayer:
+    """What a manifest and a config say of a layer."""
+
+    blob: Descriptor
+    diff_id: str
 
 
 class LayerBlobs:
@@ -47,9 +56,9 @@ class LayerBlobs:
 
     async def compressed(
         self, chain: Sequence[BuiltLayer], compression: Compression, status: Status, *, oci: bool
-    ) -> list[Descriptor]:
-        """What a manifest names of described layers. Those of images are what they are there, unless the
-        compression is forced; they need not be in the store."""
+    ) -> list[CompressedLayer]:
+        """What an image has of described layers. Those of images are what they are there, unless the
+        compression is forced; they need not be in the store. What becomes eStargz has another diff ID."""
         changed = [layer for layer in chain if _is_changed(layer, compression)]
         if any(not layer.is_made_here for layer in changed):
             await self.bring(chain, status)
@@ -57,10 +66,10 @@ class LayerBlobs:
 
     async def _compressed(
         self, layer: BuiltLayer, compression: Compression, status: Status, oci: bool
-    ) -> Descriptor:
+    ) -> CompressedLayer:
         blob = blob_of(layer)
         if not _is_changed(layer, compression):
-            return layer_of(blob, oci=oci)
+            return CompressedLayer(layer_of(blob, oci=oci), layer.diff_id)
         loop, name = asyncio.get_running_loop(), f"compressing {blob.digest}"
         made = await self._store.variants.get(
             blob,
@@ -71,7 +80,8 @@ class LayerBlobs:
             tell=lambda done: _post(loop, status, name, done, blob.size),
         )
         status(name, blob.size, blob.size, True)
-        return layer_of(made, oci=oci)
+        diff_id = self._store.variants.diff_id(made) if compression.kind == "estargz" else None
+        return CompressedLayer(layer_of(made, oci=oci), diff_id or layer.diff_id)
 
     async def bring(self, chain: Sequence[BuiltLayer], status: Status) -> None:
         """Sees to it that the blobs of a described chain are in the store. LayersLost for those of an

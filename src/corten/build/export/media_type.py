@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from corten.image.estargz.toc import is_estargz
 from corten.oci.descriptor import Descriptor
 from corten.oci.manifest import (
     DOCKER_CONFIG,
@@ -50,5 +51,6 @@ def layer_of(layer: Descriptor, *, oci: bool) -> Descriptor:
 
 
 def compression_of(layer: Descriptor) -> str:
-    """`uncompressed`, `gzip` or `zstd`; empty for what is something else."""
-    return _COMPRESSION.get(DOCKER_TO_OCI.get(layer.media_type, layer.media_type), "")
+    """`uncompressed`, `gzip`, `estargz` or `zstd`; empty for what is something else."""
+    kind = _COMPRESSION.get(DOCKER_TO_OCI.get(layer.media_type, layer.media_type), "")
+    return "estargz" if kind == "gzip" and is_estargz(layer.annotations) else kind

@@ -186,8 +186,8 @@ def _format(
 ) -> ImageFormat:
     compression = parse_compression(attributes, default=default)
     oci = parse_bool(attributes, "oci-mediatypes", True)
-    # As BuildKit: Docker's media types have neither annotations nor zstd.
-    return ImageFormat(compression, oci or bool(notes) or compression.kind == "zstd", notes)
+    # As BuildKit: Docker's media types have neither annotations nor zstd, and eStargz needs annotations.
+    return ImageFormat(compression, oci or bool(notes) or compression.kind in ("zstd", "estargz"), notes)
 
 
 def _destination(kind: str, attributes: Mapping[str, str]) -> str:

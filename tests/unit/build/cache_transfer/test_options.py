@@ -65,7 +65,6 @@ def test_exports() -> None:
         (cache("local", dest="/x", oci_mediatypes="false"), "oci-mediatypes=false is not built"),
         (cache("local", dest="/x", src="/y"), "unknown attribute 'src'"),
         (cache("inline", mode="max"), "use type=registry for mode=max"),
-        (cache("local", dest="/x", compression="estargz"), "estargz is not built"),
         (cache("local", dest="/x", mounts="perhaps"), "invalid value 'perhaps' of mounts"),
     ],
 )

@@ -70,7 +70,6 @@ def test_formats() -> None:
         (output("oci", dest="-", tar="false"), "needs a directory"),
         (output("registry"), "is pushed and has no name"),
         (output("image", compression="lzma"), "unknown compression 'lzma'"),
-        (output("image", compression="estargz"), "estargz is not built"),
         (output("image", compression="gzip", compression_level="23"), "invalid compression-level '23'"),
         (output("image", compression="gzip", compression_level="x"), "invalid compression-level 'x'"),
         (output("image", push="maybe"), "invalid value 'maybe' of push"),
