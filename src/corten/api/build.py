@@ -116,7 +116,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `build_args` have values: what the command line takes from the environment is looked up there.
     `no_cache_filter` are names of stages. `pull`: ask the registry for newer bases. `outputs` empty: the
     image store. `jobs` 0: as many as the host has processors. `source_epoch` is SOURCE_DATE_EPOCH of the
-    client's environment, in seconds. `call` is `build`, `check`, `outline` or `targets`.
+    client's environment, in seconds. `source_policy` is a source policy of BuildKit, as JSON. `call` is
+    `build`, `check`, `outline` or `targets`.
     `registry_auth` is a value of X-Registry-Auth, for all registries; None: the client is asked (see
     CredentialQuery). `security` are docker's --security-opt, `isolation` its --isolation (only `default`).
     `debug_shell`: a failed step waits for a shell (see ShellOffer).
@@ -151,6 +152,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     debug_shell: bool = False
     call: Literal["build", "check", "outline", "targets"] = "build"
     source_epoch: int | None = None
+    source_policy: bytes | None = None
     security: list[str] = []
     isolation: str = ""
     registry_auth: str | None = None

@@ -86,6 +86,13 @@ BUILD_OPTIONS: tuple[Option, ...] = (
     ("security-opt", "", "list", "OPTION", "Security option of each RUN: seccomp=unconfined, …"),
     ("shm-size", "", "str", "BYTES", "Size of /dev/shm of each RUN"),
     ("squash", "", "bool", "", "(hidden) only to be refused"),
+    (
+        "source-policy-file",
+        "",
+        "str",
+        "FILE",
+        "Deny, pin or replace sources: BuildKit's JSON; also $EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",
+    ),
     ("ssh", "", "list", "SPEC", "An agent for RUN --mount=type=ssh: default, or ID=SOCKET|KEY[,KEY]"),
     ("tag", "t", "list", "NAME[:TAG]", "Name of the image; may be given again"),
     ("target", "", "str", "STAGE", "The stage to build (default: the last)"),

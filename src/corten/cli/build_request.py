@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from corten.cli.options import Arguments
     from corten.client.jsontext import Json
 
+_POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+"""The environment variable that buildx reads for a source policy."""
+
 # option: field
 _TEXTS = {"network": "network", "target": "target", "isolation": "isolation"}
 _SWITCHES = {
@@ -76,11 +79,24 @@ def make(arguments: Arguments) -> dict[str, Json]:
             request["source_epoch"] = int(epoch)
         else:  # the name of what has a time, as `context`
             request.setdefault("build_args", {}).setdefault("SOURCE_DATE_EPOCH", epoch)
+    policy = arguments.text("source-policy-file") or os.environ.get(_POLICY, "")
+    if policy:
+        request["source_policy"] = _policy(policy)
     if not arguments.on("tls-verify", True):
         request["insecure_registries"] = True
     if (method := call(arguments)[0]) != "build":
         request["call"] = method
     return request
+
+
+def _policy(path: str) -> str:
+    import binascii
+
+    try:
+        with open(path, "rb") as file:
+            return binascii.b2a_base64(file.read(), newline=False).decode()
+    except OSError as error:
+        raise InvalidArgument(f"cannot read the source policy {path}: {error.strerror}") from None
 
 
 def add_proxies(request: dict[str, Json], engine: str) -> None:
@@ -222,7 +238,7 @@ def _refuse(arguments: Arguments) -> None:
             "--squash is not offered: build in a stage of its own, and COPY --from what is needed"
         )
     if arguments.has("policy"):
-        raise Unsupported("--policy: Corten evaluates no source policies; pin bases by digest instead")
+        raise Unsupported("--policy: Corten evaluates no Rego; --source-policy-file takes the rules as JSON")
     if arguments.text("isolation") not in ("", "default"):
         raise InvalidArgument(
             f"invalid --isolation {arguments.text('isolation')!r}: on Linux there is only default"

@@ -17,6 +17,7 @@ from corten.build.plan.model import (
     RemoteContext,
     TargetContext,
 )
+from corten.build.source_policy.model import Policy, parse_policy
 from corten.engine.build_definition import read_ignore_file
 from corten.errors import InvalidArgument, NotFound, Unsupported
 from corten.oci.platform import Platform
@@ -54,8 +55,14 @@ def plan_options(
         epoch=request.source_epoch,
         rewrite_timestamps=rewrite_timestamps,
         all_stages=request.call == "check",
+        policy=read_policy(request),
     )
     return options, places
+
+
+def read_policy(request: BuildRequest) -> Policy:
+    """The client's source policy. InvalidArgument."""
+    return Policy() if request.source_policy is None else parse_policy(request.source_policy)
 
 
 def entitlements(request: BuildRequest) -> frozenset[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from corten.api.build import BuildRequest, ContextDirectory, ContextRemote, ContextUpload
 from corten.build.context.sources import CONTEXT, ContextSources
-from corten.build.graph import GitSource
+from corten.build.graph import GitSource, HttpSource
 from corten.build.plan.model import RemoteContext
 from corten.build.plan.named_contexts import context_source
+from corten.build.source_policy.sources import SourcePolicy
 from corten.engine.build_events import BuildEvents
+from corten.engine.build_options import read_policy
 from corten.errors import InvalidArgument
 
 
@@ -31,12 +33,14 @@ async def open_context(
         with events.step("[internal] load remote build context"):
             await sources.archive(CONTEXT, upload, has_times=not context.is_directory)
     elif isinstance(context, ContextRemote):
-        return await _remote(sources, context.url, events)
+        return await _remote(sources, context.url, events, SourcePolicy(read_policy(request)))
     return None
 
 
-async def _remote(sources: ContextSources, url: str, events: BuildEvents) -> bytes | None:
-    source = context_source(CONTEXT, RemoteContext(url))
+async def _remote(
+    sources: ContextSources, url: str, events: BuildEvents, policy: SourcePolicy
+) -> bytes | None:
+    source, _changed = policy.source(context_source(CONTEXT, RemoteContext(url)))
     if isinstance(source, GitSource):
         with events.step(f"[internal] load git source {url}") as step:
             await sources.repository(CONTEXT, source, status=step)
@@ -46,8 +50,9 @@ async def _remote(sources: ContextSources, url: str, events: BuildEvents) -> byt
             f"the build context {url!r} is neither a git repository nor an http(s) URL: a directory is named"
             " by its path"
         )
-    with events.step(f"[internal] load remote build context {url}") as step:
-        return await sources.remote(CONTEXT, url, status=step)
+    assert isinstance(source, HttpSource)
+    with events.step(f"[internal] load remote build context {source.url}") as step:
+        return await sources.remote(CONTEXT, source.url, checksum=source.checksum, status=step)
 
 
 def add_directories(sources: ContextSources, directories: Mapping[str, Path]) -> None:

@@ -123,11 +123,11 @@ class ContextSources:
         newest = await self._unpack(name, path)
         self._times[name] = newest if has_times else None
 
-    async def remote(self, name: str, url: str, *, status: Status) -> bytes | None:
+    async def remote(self, name: str, url: str, *, checksum: str = "", status: Status) -> bytes | None:
         """The context `name` is an archive that `url` yields. When it yields something else, that is
         returned: a Dockerfile, without any context."""
         download = await self._store.downloads.fetch(
-            url, progress=lambda done, total: status(url, done, total, False)
+            url, checksum=checksum, progress=lambda done, total: status(url, done, total, False)
         )
         path = self._store.downloads.path(download)
         self._times[name] = download.modified or None

@@ -8,6 +8,7 @@ import msgspec
 
 from corten.build.graph import GitSource, HttpSource, Limits, LocalSource, Vertex
 from corten.build.progress import Warning
+from corten.build.source_policy.model import Policy
 from corten.oci.image_config import ImageConfig
 from corten.oci.platform import Platform
 
@@ -56,7 +57,8 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     `name::os/architecture` for one platform. `check`: rules for the checks as of `# check=`, which they
     replace; None: those of the Dockerfile. `all_stages`: look at each of them (--check).
     `epoch` is the client's SOURCE_DATE_EPOCH; a build arg of that name comes before it.
-    `rewrite_timestamps` False: times stay as they are. `hosts` are (name, address).
+    `rewrite_timestamps` False: times stay as they are. `hosts` are (name, address). `policy` says which
+    sources there may be.
     """
 
     target: str = ""
@@ -77,6 +79,7 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     rewrite_timestamps: bool = True
     check: str | None = None
     all_stages: bool = False
+    policy: Policy = Policy()
 
 
 class ResolvedImage(msgspec.Struct, frozen=True):

@@ -28,11 +28,13 @@ from corten.build.plan.model import (
 )
 from corten.build.plan.planning import Planning
 from corten.build.plan.platforms import build_platform, docker_form, predefined
+from corten.build.plan.policed import PolicedImages, PolicedTimes
 from corten.build.plan.stage_reader import check_default_bases, read_stages
 from corten.build.plan.stage_state import StageState
 from corten.build.plan.stages import StageTable
 from corten.build.plan.vertices import VertexTable
 from corten.build.progress import Warning
+from corten.build.source_policy.sources import SourcePolicy
 from corten.errors import InvalidArgument
 from corten.oci.platform import Platform
 
@@ -80,10 +82,11 @@ class Planner:
     ) -> None:
         self._data = data
         self._options = options
-        self._images = images
-        self._times = times
+        policy = SourcePolicy(options.policy)
+        self._images = PolicedImages(images, policy)
+        self._times = None if times is None else PolicedTimes(times, policy)
         self._linter = linter
-        self._vertices = VertexTable()
+        self._vertices = VertexTable(policy)
         self._build = build_platform(options.build_platform)
 
     async def plan(self) -> BuildPlan:

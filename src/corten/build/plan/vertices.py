@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from corten.build.graph import Operation, Vertex
+from corten.build.graph import GitSource, HttpSource, LayoutSource, LocalSource, Operation, Vertex
 from corten.build.parser.quotation import quoted
 from corten.build.parser.source_error import error_at
 from corten.build.parser.syntax_tree import Node
 from corten.build.parser.white_space import replace_invalid
 from corten.build.plan import paths
+from corten.build.source_policy.sources import SourcePolicy
 
 _LONGEST_NAME = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -19,7 +20,8 @@ class VertexTable:
     """The vertices of one build. What does the same to the same is the same vertex, as long as it is to be
     cached alike and gives its files the same times; its name is that of the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: SourcePolicy | None = None) -> None:
+        self._policy = policy or SourcePolicy()
         self._known: dict[tuple[object, ...], Vertex] = {}
 
     def make(
@@ -33,6 +35,10 @@ class VertexTable:
         ignore_cache: bool = False,
         epoch: int | None = None,
     ) -> Vertex:
+        """Sources are those that the policy has for them. Denied, InvalidArgument, Unsupported."""
+        if isinstance(operation, LocalSource | HttpSource | GitSource | LayoutSource):
+            operation, changed = self._policy.source(operation)
+            name += f" (source policy: {changed})" if changed else ""
         key = (operation, tuple([id(vertex) for vertex in inputs]), ignore_cache, epoch)
         found = self._known.get(key)
         if found is None:
