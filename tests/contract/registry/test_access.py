@@ -215,3 +215,26 @@ def test_the_scope_of_a_challenge(database: Database, opened: Opened, loop_runne
         assert await challenge(Action.DELETE, "team/app") == "repository:team/app:pull,delete"
 
     loop_runner.run(ask())
+
+
+@pytest.mark.parametrize("credential", ["\u00e9", "=", "a", "/w==", ""])
+def test_what_is_no_basic_is_refused(
+    database: Database, opened: Opened, loop_runner: asyncio.Runner, credential: str
+) -> None:
+    add(database, "alice", "pull:**")
+    sent = make_mocked_request("GET", "/v2/", {"Host": "x", "Authorization": f"Basic {credential}"})
+    assert run(loop_runner, opened(), sent, Action.BASE, "") == "UNAUTHORIZED"
+
+
+def test_everybody_may_nothing_more_when_the_anonymous_account_is_disabled(
+    database: Database, opened: Opened, loop_runner: asyncio.Runner
+) -> None:
+    add(database, "alice")
+    database.write(accounts.grant, "anonymous", [permissions.parse("pull:public/**")], new_key())
+    assert run(loop_runner, opened(), request(), Action.PULL, "public/app") == ""
+    database.write(accounts.set_disabled, "anonymous", True)
+    access = opened()
+    assert run(loop_runner, access, request(), Action.PULL, "public/app") == "UNAUTHORIZED"
+    assert run(loop_runner, access, request("alice"), Action.PULL, "public/app") == "DENIED"
+    database.write(accounts.set_disabled, "anonymous", False)
+    assert run(loop_runner, opened(), request("alice"), Action.PULL, "public/app") == "alice"

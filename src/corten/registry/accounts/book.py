@@ -22,7 +22,10 @@ class Book:
         self._accounts = {account.name: account for account in known.accounts}
         self.is_empty = not self._accounts
         """Whether there are no accounts at all: every request asks."""
-        self._permissions = known.permissions
+        self._permissions = dict(known.permissions)
+        if (everybody := self._accounts.get(ANONYMOUS_NAME)) is not None and everybody.disabled:
+            # It does not sign in, so that this is what disabling it can mean.
+            self._permissions.pop(ANONYMOUS_NAME, None)
         self._remembered: dict[tuple[str, str], frozenset[Action]] = {}
 
     def account(self, name: str) -> Account | None:

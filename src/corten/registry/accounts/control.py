@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from aiohttp import web
 
@@ -173,7 +172,7 @@ def decode_basic(credential: str) -> tuple[str, str]:
     """User name and password of RFC 7617; two empty strings when it is not that."""
     try:
         text = base64.b64decode(credential.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # of base64, of its text, or of UTF-8
         return "", ""
     name, colon, secret = text.partition(":")
     return (name, secret) if colon else ("", "")
