@@ -182,13 +182,17 @@ def _import(request: Request, changes: Changes) -> None:
 def _read(path: str) -> str:
     try:
         if path == "-":
-            return sys.stdin.read(LARGEST_FILE)
-        with open(path, encoding="utf-8") as file:
-            return file.read(LARGEST_FILE)
+            text = sys.stdin.read(LARGEST_FILE + 1)
+        else:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InvalidArgument(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"{path} is no htpasswd file: it is not text") from error
+    if len(text) > LARGEST_FILE:
+        raise InvalidArgument(f"{path} has more than {LARGEST_FILE} characters: import it in parts")
+    return text
 
 
 def _list(request: Request, changes: Changes) -> None:
