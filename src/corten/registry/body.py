@@ -11,12 +11,10 @@ from corten.registry.config import Limits
 from corten.registry.errors import Code, RegistryError
 
 
-async def read_body(request: web.BaseRequest, most: int, limits: Limits) -> bytes:
-    """The body, at most `most` bytes; RegistryError with status 413 or 408."""
+async def read_body(request: web.BaseRequest, most: int, limits: Limits, *, what: str, code: Code) -> bytes:
+    """The body, at most `most` bytes; RegistryError of `code` about `what`, with status 413, 408 or 400."""
     too_large = RegistryError(
-        Code.MANIFEST_INVALID,
-        f"the manifest is larger than {most} bytes, the most that is accepted",
-        status=413,
+        code, f"the {what} is larger than {most} bytes, the most that is accepted", status=413
     )
     if (request.content_length or 0) > most:
         raise too_large
@@ -31,8 +29,8 @@ async def read_body(request: web.BaseRequest, most: int, limits: Limits) -> byte
                     raise too_large
     except TimeoutError:
         raise RegistryError(
-            Code.MANIFEST_INVALID, f"the manifest did not come within {limits.idle_seconds:g} s", status=408
+            code, f"the {what} did not come within {limits.idle_seconds:g} s", status=408
         ) from None
     except (ClientError, ConnectionError) as error:
-        raise RegistryError(Code.MANIFEST_INVALID, "the manifest broke off", status=400) from error
+        raise RegistryError(code, f"the {what} broke off", status=400) from error
     return b"".join(pieces)

@@ -259,6 +259,12 @@ def test_forms_that_are_refused(client: Client, fields: dict[str, str], status: 
     assert client.request("POST", "/token", b"{}", {"Content-Type": "application/json"}).status == 400
 
 
+def test_a_form_that_is_too_large_is_called_a_form(client: Client) -> None:
+    answer = post_form(client, grant_type="x" * 70_000)
+    assert answer.codes == ["UNSUPPORTED"]
+    assert "the form is larger than" in answer.json()["errors"][0]["message"]
+
+
 def test_a_token_cannot_be_too_large(client: Client) -> None:
     scope = " ".join(f"repository:team/{'x' * 200}{number}:pull" for number in range(60))
     answer = post_form(

@@ -66,7 +66,9 @@ async def put(services: Services, request: web.BaseRequest, route: Route, identi
     repository, reference = route.repository, route.reference
     digest, tags = _target(request, reference, services.config.limits.tags_in_one_push)
     limits = services.config.limits
-    payload = await read_body(request, limits.manifest_bytes, limits)
+    payload = await read_body(
+        request, limits.manifest_bytes, limits, what="manifest", code=Code.MANIFEST_INVALID
+    )
     content_type = request.headers.get("Content-Type", "")
     if len(payload) > LARGE:
         manifest = await asyncio.to_thread(

@@ -95,7 +95,7 @@ async def _basic(services: Services, tokens: TokenService, request: web.BaseRequ
 async def _form(services: Services, request: web.BaseRequest) -> dict[str, str]:
     if request.content_type != "application/x-www-form-urlencoded":
         raise _bad_request("the body has to be application/x-www-form-urlencoded")
-    body = await read_body(request, FORM_BYTES, services.config.limits)
+    body = await read_body(request, FORM_BYTES, services.config.limits, what="form", code=Code.UNSUPPORTED)
     try:
         fields = parse_qs(
             body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=FORM_FIELDS
