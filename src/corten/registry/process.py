@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from corten.errors import CortenError, Denied, InvalidArgument
 from corten.registry import tls
@@ -151,7 +151,7 @@ class _Supervisor:
         if self._config.tls.on:
             signal.signal(signal.SIGHUP, self._reload)
         for number in range(count):
-            if not self._start(number):
+            if not self._stopping and not self._start(number):
                 self._stop()
         if not self._stopping:
             sys.stdout.write(greeting(self._config, self._sockets))
@@ -187,22 +187,28 @@ class _Supervisor:
     def _start(self, number: int) -> bool:
         """Forks a worker; whether it serves."""
         reader, writer = os.pipe()
+        # A worker that is not noted yet would not be told to stop.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         pid = os.fork()
         if pid == 0:
             os.close(reader)
             os.close(self._pipe[1])
-            os._exit(self._work(number, writer))
+            os._exit(self._work(number, writer, before))
         self._alive[pid] = number
+        if self._stopping:
+            os.kill(pid, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writer)
         with open(reader, "rb") as ready:
             return ready.read(1) == b"1"
 
-    def _work(self, number: int, ready: int) -> int:
+    def _work(self, number: int, ready: int, mask: Iterable[int]) -> int:
         """A worker's whole life; its exit code."""
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, signal.SIG_DFL)
         if self._config.tls.on:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can be reloaded
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             asyncio.run(
                 serve(

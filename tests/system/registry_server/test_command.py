@@ -158,3 +158,19 @@ def test_stopping_lets_requests_end(tmp_path: Path) -> None:
         connection.sendall(b"x" * 50)
         assert connection.recv(1000).split(b" ")[1] == b"201"
     assert server.stop() == 0
+
+
+def test_a_signal_while_workers_start_ends_all_of_them(tmp_path: Path) -> None:
+    process, client = serve("--root", str(tmp_path / "r"), "--workers", "4")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        while not children.read_text():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _out, err = process.communicate(timeout=40)
+        assert "Traceback" not in err
+    finally:
+        client.close()
+        if process.poll() is None:
+            process.terminate()  # again: now every worker is known
+            process.communicate(timeout=40)
