@@ -26,9 +26,16 @@ class Listeners:
 
     async def open(self, context: ssl.SSLContext | None) -> None:
         """Accepts, from now on with this context. Connections that are there, and handshakes under way, keep
-        what they began with."""
-        before = self._servers
-        self._servers = [await self._serve(listener, context) for listener in self._sockets]
+        what they began with. OSError: then everything is as it was."""
+        opened: list[asyncio.Server] = []
+        try:
+            for listener in self._sockets:
+                opened.append(await self._serve(listener, context))
+        except BaseException:
+            for server in opened:
+                server.close()
+            raise
+        before, self._servers = self._servers, opened
         for server in before:
             server.close()
 
@@ -37,13 +44,17 @@ class Listeners:
         own = listener.dup()
         # A backlog of 1 makes the loop accept one connection at a time: with several processes on one socket,
         # the one that has nothing to do takes the next. The kernel's own backlog is another matter.
-        server = await asyncio.get_running_loop().create_server(
-            self._protocol,
-            sock=own,
-            ssl=context,
-            backlog=1,
-            ssl_handshake_timeout=self._handshake_seconds if context is not None else None,
-        )
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                self._protocol,
+                sock=own,
+                ssl=context,
+                backlog=1,
+                ssl_handshake_timeout=self._handshake_seconds if context is not None else None,
+            )
+        except BaseException:
+            own.close()
+            raise
         own.listen(BACKLOG)
         return server
 

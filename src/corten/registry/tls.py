@@ -102,14 +102,19 @@ class Watcher:
         settled, self._seen = seen == self._seen, seen
         if not hurried and (seen == self._taken or not settled):
             return
-        self._taken = seen
+        before, self._taken = self._taken, seen
         try:
             context = await asyncio.to_thread(load, self._settings)
+            await self._renewed(context)
         except InvalidArgument as error:
             if self._tells:
                 _LOG.error("the certificate in use is kept: %s", error.message)
             return
-        await self._renewed(context)
+        except OSError as error:
+            # No fault of the files (there are no descriptors left): the next look tries again.
+            self._taken = before
+            _LOG.error("the certificate in use is kept for now: %s", error.strerror or error)
+            return
         if self._tells:
             _LOG.info("the certificate %s was renewed", self._settings.certificate)
 
