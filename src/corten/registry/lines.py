@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import time
 from typing import Protocol
 
@@ -40,7 +41,7 @@ class LineFile:
         self._looked = 0.0
 
     def append(self, line: bytes) -> None:
-        """One line, with its end. OSError; then nothing of it is in the file."""
+        """One line, with its end. OSError; with `rotate_bytes` nothing of it is in the file then."""
         if self._rotate_bytes:
             self._append_in_turn(line)
             return
@@ -108,11 +109,9 @@ class LineFile:
         os.rename(self._path, os.path.join(directory, full))
         if not self._keep:
             return
-        old = sorted(
-            entry
-            for entry in os.listdir(directory or ".")
-            if entry.startswith(stem + "-") and entry.endswith("Z" + extension)
-        )
+        # What somebody has put beside it under a name like these is not ours to delete.
+        rotated = re.compile(rf"{re.escape(stem)}-\d{{8}}T\d{{6}}\.\d{{9}}Z{re.escape(extension)}")
+        old = sorted(entry for entry in os.listdir(directory or ".") if rotated.fullmatch(entry))
         for entry in old[: -self._keep]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(directory, entry))

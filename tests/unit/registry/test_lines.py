@@ -63,3 +63,13 @@ def test_several_processes_lose_nothing(tmp_path: Path) -> None:
     found = [line for path in sorted(tmp_path.glob("log*")) for line in path.read_text().splitlines()]
     assert sorted(found) == sorted(f"{name} {number}" for name in "abc" for number in range(200))
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
+
+
+def test_only_what_was_rotated_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "log-copyZ").write_bytes(b"somebody's own")
+    file = LineFile(str(tmp_path / "log"), rotate_bytes=10, keep=1)
+    for _ in range(4):
+        file.append(b"12345678\n")
+    file.close()
+    assert (tmp_path / "log-copyZ").exists()
+    assert len(list(tmp_path.iterdir())) == 3
