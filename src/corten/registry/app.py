@@ -261,7 +261,7 @@ class Application:
         status = first.status
         if status >= 500:
             self._counters.add(f"errors_{_kind(error)}")
-            _LOG.warning("%s %s: %s", request.method, shown_path(request), error.message)
+            _LOG.warning("%s %s: %s", request.method, shown_path(request), ascii(error.message))
         elif status != 404:
             _LOG.info("%s %s: %d %s", request.method, shown_path(request), status, ascii(error.message))
         if status == 429:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -24,8 +23,6 @@ from corten.registry.page.rendering import Renderer
 from corten.registry.page.views import comparison, layer, manifest, repositories, tags
 from corten.registry.page.visit import Shown, Visit
 from corten.registry.services import Services
-
-_LOG = logging.getLogger("corten.registry")
 
 # Nothing from elsewhere, nothing inline: what came with an image can be no script, whatever it looks like.
 POLICY = "; ".join(
@@ -152,8 +149,6 @@ class Site:
             status, headers = 503, {"Retry-After": "5"}
         if status == 401:
             headers["WWW-Authenticate"] = CHALLENGE
-        if status >= 500:
-            _LOG.warning("%s %s: %s", request.method, request.path, error.message)
         message = _sentence(error.message, identity.name)
         values = {"status": status, "message": message, "title": _title(status)}
         response = await self._page(services, request, identity, Shown("error.html", values, status))
