@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docker_daemon import docker_daemon
 from tests.docker_registry import DockerRegistry, docker_registry
 from tests.registry_server import Client, ServerProcess, digest_of, free_port, index_of, make_image
 from tests.system.registry_cache.conftest import Start
@@ -134,35 +134,10 @@ def test_podman_by_its_mirrors(through: ServerProcess, short_tmp: Path) -> None:
 @pytest.mark.root
 @pytest.mark.docker_cli
 def test_docker_by_its_registry_mirrors(start: Start, hub: ServerProcess, short_tmp: Path) -> None:
-    needs("dockerd")
-    needs("docker")
     through = start(upstreams={"": {"url": hub.url, "library": True}})
-    socket = f"unix://{short_tmp}/docker.sock"
-    with open(short_tmp / "log", "wb") as log:
-        daemon = subprocess.Popen(
-            [
-                "dockerd",
-                *("--data-root", str(short_tmp / "data"), "--exec-root", str(short_tmp / "exec")),
-                *("--pidfile", str(short_tmp / "pid"), "-H", socket, "--bridge=none", "--iptables=false"),
-                *("--ip6tables=false", "--storage-driver=vfs", "--registry-mirror", through.url),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        docker = ("docker", "-H", socket)
-        deadline = time.monotonic() + 40
-        while subprocess.run([*docker, "version"], capture_output=True, check=False).returncode:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"dockerd does not start here: {(short_tmp / 'log').read_text()[-400:]}")
-            time.sleep(0.2)
-        run(*docker, "pull", "app:1")
+    with docker_daemon(short_tmp, "--registry-mirror", through.url) as address:
+        run("docker", "-H", address, "pull", "app:1")
         assert through.client().get("/v2/library/app/tags/list").json()["tags"] == ["1"]
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-        for place in ("data", "exec"):
-            subprocess.run(["umount", "-l", "-R", str(short_tmp / place)], capture_output=True, check=False)
 
 
 def test_from_the_command_line(hub: ServerProcess, tmp_path: Path) -> None:

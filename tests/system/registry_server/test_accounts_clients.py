@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 pytest.importorskip("argon2")
 pytest.importorskip("jwt")
 
+from tests.docker_daemon import docker_daemon
 from tests.registry_accounts import UNLIMITED, Accounts, basic, everywhere
 from tests.registry_server import ServerProcess, digest_of, make_image
 from tests.system.cli.conftest import Corten
@@ -89,32 +88,10 @@ def test_podman(server: ServerProcess, short_tmp: Path) -> None:
 @pytest.mark.docker_cli
 def test_docker(server: ServerProcess, short_tmp: Path) -> None:
     """Docker's own daemon; docker login keeps a sign-in that lasts in the place of the password."""
-    needs("dockerd")
-    address, config = f"unix://{short_tmp}/docker.sock", short_tmp / "config"
-    with open(short_tmp / "log", "wb") as log:
-        daemon = subprocess.Popen(
-            [
-                "dockerd",
-                *("--data-root", str(short_tmp / "data"), "--exec-root", str(short_tmp / "exec")),
-                *("--pidfile", str(short_tmp / "pid"), "-H", address, "--bridge=none", "--iptables=false"),
-                *("--ip6tables=false", "--storage-driver=vfs"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    docker = Command(needs("docker"), "-H", address, DOCKER_CONFIG=str(config))
-    try:
-        deadline = time.monotonic() + 40
-        while subprocess.run([*docker.command, "version"], capture_output=True, check=False).returncode:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"dockerd does not start here: {(short_tmp / 'log').read_text()[-400:]}")
-            time.sleep(0.2)
+    with docker_daemon(short_tmp) as address:
+        config = short_tmp / "config"
+        docker = Command("docker", "-H", address, DOCKER_CONFIG=str(config))
         _use_docker(docker, server, config / "config.json")
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-        for place in ("data", "exec"):
-            subprocess.run(["umount", "-l", "-R", str(short_tmp / place)], capture_output=True, check=False)
 
 
 def _use_docker(docker: Command, server: ServerProcess, config: Path) -> None:

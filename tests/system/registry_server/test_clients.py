@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.docker_daemon import docker_daemon
 from tests.registry_server import OCI_MANIFEST, Client, ServerProcess, descriptor, digest_of, make_image
-from tests.system.conftest import busybox_layer
+from tests.system.registry_server.clients import layout_of_busybox, needs
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
@@ -31,48 +30,10 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
     return done.stdout
 
 
-def needs(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image layout with busybox, made by hand."""
-    path = tmp_path_factory.mktemp("layout")
-    layer = busybox_layer()
-    diff_id = digest_of(layer)
-    config = json.dumps(
-        {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64"),
-            "os": "linux",
-            "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-            "history": [{"created_by": "by hand"}],
-        }
-    ).encode()
-    image = make_image()
-    document = image.document
-    document["config"] |= {"digest": digest_of(config), "size": len(config)}
-    document["layers"] = [
-        {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": diff_id, "size": len(layer)}
-    ]
-    manifest = json.dumps(document).encode()
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-    for blob in (layer, config, manifest):
-        (blobs / hashlib.sha256(blob).hexdigest()).write_bytes(blob)
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    entry = {
-        "mediaType": OCI_MANIFEST,
-        "digest": digest_of(manifest),
-        "size": len(manifest),
-        "annotations": {"org.opencontainers.image.ref.name": "latest"},
-    }
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    return path
+    return layout_of_busybox(tmp_path_factory.mktemp("layout"))
 
 
 @pytest.fixture(scope="module")
@@ -150,29 +111,8 @@ def test_podman_and_buildah(
 @pytest.mark.docker_cli
 def test_docker(server: ServerProcess, client: Client, pushed: str, short_tmp: Path) -> None:
     """Docker's own daemon, with a directory of its own; its registries on loopback may be plain HTTP."""
-    needs("dockerd")
-    needs("docker")
-    import time
-
-    socket = f"unix://{short_tmp}/docker.sock"
-    with open(short_tmp / "log", "wb") as log:
-        daemon = subprocess.Popen(
-            [
-                "dockerd",
-                *("--data-root", str(short_tmp / "data"), "--exec-root", str(short_tmp / "exec")),
-                *("--pidfile", str(short_tmp / "pid"), "-H", socket, "--bridge=none", "--iptables=false"),
-                *("--ip6tables=false", "--storage-driver=vfs"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        docker = ("docker", "-H", socket)
-        deadline = time.monotonic() + 40
-        while subprocess.run([*docker, "version"], capture_output=True, check=False).returncode:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"dockerd does not start here: {(short_tmp / 'log').read_text()[-400:]}")
-            time.sleep(0.2)
+    with docker_daemon(short_tmp) as address:
+        docker = ("docker", "-H", address)
         run(*docker, "pull", pushed)
         name = f"{server.host}/clients/docker:1"
         run(*docker, "tag", pushed, name)
@@ -180,11 +120,6 @@ def test_docker(server: ServerProcess, client: Client, pushed: str, short_tmp: P
         run(*docker, "rmi", name, pushed)
         run(*docker, "pull", name)
         assert client.get("/v2/clients/docker/manifests/1").status == 200
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-        for place in ("data", "exec"):
-            subprocess.run(["umount", "-l", "-R", str(short_tmp / place)], capture_output=True, check=False)
 
 
 def test_oras(server: ServerProcess, client: Client, tmp_path: Path) -> None:

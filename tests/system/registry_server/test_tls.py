@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("cryptography")
 
+from tests.docker_daemon import docker_daemon
 from tests.registry_certificates import Authority, TlsServer
 from tests.registry_server import Client, make_image
 
@@ -352,9 +353,6 @@ def test_corten_by_certs_d(mutual: TlsServer, tmp_path: Path) -> None:
 @pytest.mark.docker_cli
 def test_docker_by_certs_d(mutual: TlsServer, tmp_path: Path, short_tmp: Path) -> None:
     """Docker's own daemon looks in /etc/docker/certs.d only, and not for addresses of loopback."""
-    for program in ("dockerd", "docker"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
     address = own_address()
     mutual.stop()
     mutual.authority.issue("registry", "server", address=address)
@@ -364,40 +362,20 @@ def test_docker_by_certs_d(mutual: TlsServer, tmp_path: Path, short_tmp: Path) -
     where = Path("/etc/docker/certs.d") / host
     made = [path for path in (where, *list(where.parents)[:2]) if not path.exists()]
     shutil.copytree(tmp_path / "certs.d" / mutual.host, where)
-    daemons = f"unix://{short_tmp}/docker.sock"
-    with open(short_tmp / "log", "wb") as log:
-        daemon = subprocess.Popen(
-            [
-                "dockerd",
-                *("--data-root", str(short_tmp / "data"), "--exec-root", str(short_tmp / "exec")),
-                *("--pidfile", str(short_tmp / "pid"), "-H", daemons, "--bridge=none", "--iptables=false"),
-                *("--ip6tables=false", "--storage-driver=vfs"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
     try:
-        docker = ("docker", "-H", daemons)
-        deadline = time.monotonic() + 40
-        while command(*docker, "version").returncode:
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"dockerd does not start here: {(short_tmp / 'log').read_text()[-400:]}")
-            time.sleep(0.2)
-        (short_tmp / "rootfs.tar").write_bytes(b"\0" * 10240)
-        name = f"{host}/app:docker"
-        for step in (
-            ("import", str(short_tmp / "rootfs.tar"), name),
-            ("push", name),
-            ("rmi", name),
-            ("pull", name),
-        ):
-            done = command(*docker, *step)
-            assert done.returncode == 0, done.stderr
+        with docker_daemon(short_tmp) as daemon:
+            docker = ("docker", "-H", daemon)
+            (short_tmp / "rootfs.tar").write_bytes(b"\0" * 10240)
+            name = f"{host}/app:docker"
+            for step in (
+                ("import", str(short_tmp / "rootfs.tar"), name),
+                ("push", name),
+                ("rmi", name),
+                ("pull", name),
+            ):
+                done = command(*docker, *step)
+                assert done.returncode == 0, done.stderr
     finally:
-        daemon.terminate()
-        daemon.wait(30)
-        for place in ("data", "exec"):
-            command("umount", "-l", "-R", str(short_tmp / place))
         shutil.rmtree(where)
         for path in made[1:]:
             path.rmdir()
