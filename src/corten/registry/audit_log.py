@@ -8,15 +8,17 @@ until that succeeds, changes are refused (`when-unwritable`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 
 from corten.errors import InvalidArgument, Unavailable
-from corten.registry.access import Identity
-from corten.registry.audit import Audit, NoAudit, Outcome
+from corten.registry.access import ANONYMOUS
+from corten.registry.audit import Audit, NoAudit, Outcome, Record
 from corten.registry.config import Config
 from corten.registry.lines import LineFile, Lines, StandardError
 
@@ -44,20 +46,11 @@ class AuditLog:
         self._unsynced = False
         self._refusals = _Refusals()
 
-    def record(
-        self,
-        identity: Identity,
-        action: str,
-        repository: str,
-        detail: str,
-        outcome: Outcome,
-        *,
-        source: str = "",
-        request: str = "",
-    ) -> None:
-        if outcome is Outcome.DENIED and source and not self._refusals.is_singled_out(source):
+    def record(self, record: Record) -> None:
+        denied = record.outcome is Outcome.DENIED
+        if denied and record.source and not self._refusals.is_singled_out(record.source):
             return
-        self._put(_line(identity.name, action, repository, detail, outcome.value, source, request))
+        self._put(_line(record))
 
     def require(self) -> None:
         if (self._held or self._reason) and self._refuses and not self._try_again():
@@ -117,7 +110,7 @@ class AuditLog:
         try:
             if self._lost:
                 detail = f"{self._lost} records were lost while the audit log could not be written"
-                self._file.append(_line("", "audit.lost", "", detail, Outcome.FAILED.value, "", ""))
+                self._file.append(_line(Record(ANONYMOUS, "audit.lost", "", detail, Outcome.FAILED)))
                 self._lost = 0
             while self._held:
                 self._file.append(self._held[0])
@@ -134,7 +127,7 @@ class AuditLog:
     def _tell_counted(self, counted: dict[str, int]) -> None:
         for source, count in counted.items():
             detail = f"{count} more refusals within {WINDOW_SECONDS} s"
-            self._put(_line("", "refusals", "", detail, Outcome.DENIED.value, source, ""))
+            self._put(_line(Record(ANONYMOUS, "refusals", "", detail, Outcome.DENIED, source)))
 
 
 class _Refusals:
@@ -163,19 +156,17 @@ class _Refusals:
         return {source: count - SINGLY for source, count in counts.items() if count > SINGLY}
 
 
-def _line(
-    who: str, action: str, repository: str, detail: str, outcome: str, source: str, request: str
-) -> bytes:
+def _line(record: Record) -> bytes:
     now = time.time()
     entry = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z",
-        "who": who[:LONGEST],
-        "from": source[:LONGEST],
-        "action": action[:LONGEST],
-        "repository": repository[:LONGEST],
-        "detail": detail[:LONGEST],
-        "outcome": outcome,
-        "request": request[:LONGEST],
+        "who": record.identity.name[:LONGEST],
+        "from": record.source[:LONGEST],
+        "action": record.action[:LONGEST],
+        "repository": record.repository[:LONGEST],
+        "detail": record.detail[:LONGEST],
+        "outcome": record.outcome.value,
+        "request": record.request[:LONGEST],
     }
     # ASCII only: no character of a client's ends a line, or is taken for another by who reads it.
     return json.dumps(entry).encode() + b"\n"
@@ -199,3 +190,13 @@ def open_audit(config: Config) -> Audit:
             f"cannot write the audit log {path}: {error.strerror}: give [audit] path, or enabled = false"
         ) from error
     return AuditLog(file, refuses)
+
+
+@contextlib.contextmanager
+def auditing(config: Config) -> Iterator[Audit]:
+    """The registry's audit log, for one command: what it has recorded is on the disk at the end."""
+    audit = open_audit(config)
+    try:
+        yield audit
+    finally:
+        audit.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from corten.registry.access import ANONYMOUS, CALLER, Identity
-from corten.registry.audit import Audit, Outcome
+from corten.registry.audit import Audit, Outcome, Record
 from corten.registry.request import Request
 from corten.registry.routing import Resource, Route
 
@@ -33,24 +33,14 @@ class RequestAudit:
     def changed(
         self, request: Request, route: Route, identity: Identity, response: web.StreamResponse
     ) -> None:
-        """A request that was to change something was answered. The beginning and the pieces of an upload
-        change nothing yet that anybody could pull, and tokens are no change."""
-        status = response.status
-        if route.resource is Resource.TOKEN or status in (304, 404):
-            return
-        if status == 202 and request.method in ("POST", "PATCH"):
+        """A change was made. The beginning and the pieces of an upload change nothing yet that anybody could
+        pull."""
+        if response.status == 202 and request.method in ("POST", "PATCH"):
             return
         digest = response.headers.get("Docker-Content-Digest", "")
         detail = " ".join(dict.fromkeys(word for word in (_reference(route), digest) if word))
         tags = ",".join(response.headers.getall("OCI-Tag", ()))
-        self._put(
-            identity,
-            _action(request.method, route),
-            route.repository,
-            f"{detail} {tags}" if tags else detail,
-            Outcome.DONE if status < 400 else Outcome.FAILED,
-            request,
-        )
+        self._put(identity, route, f"{detail} {tags}" if tags else detail, Outcome.DONE, request)
 
     def failed(self, request: Request, route: Route, status: int, reason: str) -> None:
         """A request was refused (401, 403), or a change failed by no fault of the client's (500 and more).
@@ -61,33 +51,13 @@ class RequestAudit:
         if status == 401 and route.resource is Resource.BASE and "Authorization" not in request.headers:
             return
         reference = _reference(route)
-        self._put(
-            request.get(CALLER, ANONYMOUS),
-            _action(request.method, route),
-            route.repository,
-            f"{reference} {status}: {reason}" if reference else f"{status}: {reason}",
-            Outcome.DENIED if status in (401, 403) else Outcome.FAILED,
-            request,
-        )
+        detail = f"{reference} {status}: {reason}" if reference else f"{status}: {reason}"
+        outcome = Outcome.DENIED if status in (401, 403) else Outcome.FAILED
+        self._put(request.get(CALLER, ANONYMOUS), route, detail, outcome, request)
 
-    def _put(
-        self,
-        identity: Identity,
-        action: str,
-        repository: str,
-        detail: str,
-        outcome: Outcome,
-        request: Request,
-    ) -> None:
-        self._audit.record(
-            identity,
-            action,
-            repository,
-            detail,
-            outcome,
-            source=request.remote or "",
-            request=request.name,
-        )
+    def _put(self, who: Identity, route: Route, detail: str, outcome: Outcome, request: Request) -> None:
+        action, address = _action(request.method, route), request.remote or ""
+        self._audit.record(Record(who, action, route.repository, detail, outcome, address, request.name))
 
 
 def _reference(route: Route) -> str:

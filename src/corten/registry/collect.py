@@ -22,7 +22,7 @@ import msgspec
 
 from corten.errors import CortenError
 from corten.registry.access import Identity
-from corten.registry.audit import Audit, NoAudit, Outcome
+from corten.registry.audit import Audit, NoAudit, Record
 from corten.registry.blobs.store import BlobStore
 from corten.registry.burying import bury
 from corten.registry.config import Collection
@@ -112,7 +112,7 @@ class Collector:
                 done.bytes += entry.size
                 if entry.digest:
                     done.blobs += 1
-                    self._audit.record(self._who, "blob.collect", "", entry.digest, Outcome.DONE)
+                    self._audit.record(Record(self._who, "blob.collect", "", entry.digest))
 
     async def explain(self, limit: int) -> list[Reason]:
         """What a run would do with what it looks at, and why."""

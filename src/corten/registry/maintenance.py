@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import pwd
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -16,8 +14,8 @@ from sqlalchemy.engine import make_url
 from corten.errors import InvalidArgument, NotFound
 from corten.registry import backup
 from corten.registry.access import Identity
-from corten.registry.audit import Audit, Outcome
-from corten.registry.audit_log import AuditLog, open_audit
+from corten.registry.audit import Record
+from corten.registry.audit_log import auditing
 from corten.registry.blobs.opening import open_blobs
 from corten.registry.check import BYTES, Checker, Finding
 from corten.registry.collect import Collector
@@ -38,17 +36,6 @@ def operator() -> Identity:
     except KeyError:
         name = f"uid {os.getuid()}"
     return Identity(name)
-
-
-@contextlib.contextmanager
-def auditing(config: Config) -> Iterator[Audit]:
-    """The registry's audit log, for one command."""
-    audit = open_audit(config)
-    try:
-        yield audit
-    finally:
-        if isinstance(audit, AuditLog):
-            audit.close()
 
 
 def collect(config: Config, *, dry_run: bool, quiet: bool) -> int:
@@ -109,9 +96,7 @@ async def _check(config: Config, *, repair: bool, read_all: bool) -> int:
             async for finding in checker.run():
                 if finding.repaired:
                     repaired += 1
-                    audit.record(
-                        operator(), "check.repair", "", _line(finding), Outcome.DONE, source="command"
-                    )
+                    audit.record(Record(operator(), "check.repair", "", _line(finding), source="command"))
                 else:
                     wrong += 1
                     spoilt += finding.problem in BYTES
@@ -145,7 +130,7 @@ def write_backup(config: Config, path: str) -> int:
     try:
         with auditing(config) as audit:
             written = backup.write_backup(database, Path(path), __version__)
-            audit.record(operator(), "backup", "", path, Outcome.DONE, source="command")
+            audit.record(Record(operator(), "backup", "", path, source="command"))
     finally:
         database.close()
     print(
@@ -163,7 +148,7 @@ def restore_backup(config: Config, path: str, *, replace: bool) -> int:
         with auditing(config) as audit:
             audit.require()
             rows = database.write(dumping.restore, lambda: backup.read_backup(Path(path)), replace)
-            audit.record(operator(), "restore", "", path, Outcome.DONE, source="command")
+            audit.record(Record(operator(), "restore", "", path, source="command"))
     finally:
         database.close()
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.created / 1000))

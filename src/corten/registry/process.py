@@ -18,7 +18,7 @@ from corten.errors import CortenError, Denied, InvalidArgument
 from corten.registry import tls
 from corten.registry.accounts.opening import may_be_open
 from corten.registry.accounts.preparing import prepare
-from corten.registry.audit_log import AuditLog, open_audit
+from corten.registry.audit_log import open_audit
 from corten.registry.config import Config, is_loopback, parse_address
 from corten.registry.listeners import BACKLOG
 from corten.registry.metadata import accounts
@@ -99,9 +99,7 @@ def run(config: Config) -> int:
     if has_accounts:
         prepare()  # for all workers
     database.close()
-    audit = open_audit(config)
-    if isinstance(audit, AuditLog):
-        audit.close()
+    open_audit(config).close()  # what is wrong with it is said here, too
     sockets = listen(config.listen)
     metrics_sockets = listen((config.metrics.listen,) if config.metrics.listen else ())
     # What was imported is not looked at again by the collector of cycles, and stays shared between the

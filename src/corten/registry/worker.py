@@ -185,8 +185,7 @@ class Worker:
         await self.uploads.close()
         await self.services.access.close()
         await self.metadata.close()
-        if isinstance(self.audit, AuditLog):
-            self.audit.close()
+        self.audit.close()
         if self._lines is not None:
             self._lines.close()
 

@@ -7,7 +7,7 @@ import pytest
 
 from corten.errors import Unavailable
 from corten.registry.access import Identity
-from corten.registry.audit import Outcome
+from corten.registry.audit import Outcome, Record
 from corten.registry.audit_log import SINGLY, AuditLog
 
 
@@ -36,13 +36,13 @@ class Paper:
 
 
 def record(log: AuditLog, detail: str, outcome: Outcome = Outcome.DONE, source: str = "") -> None:
-    log.record(Identity("alice"), "manifest.push", "app", detail, outcome, source=source)
+    log.record(Record(Identity("alice"), "manifest.push", "app", detail, outcome, source))
 
 
 def test_a_line_is_ascii_and_one() -> None:
     paper = Paper()
     log = AuditLog(paper)
-    log.record(Identity('a\n{"who":"root"}'), "x", "r\u2028\u202e", "\x1b[2J" + "d" * 5000, Outcome.DONE)
+    log.record(Record(Identity('a\n{"who":"root"}'), "x", "r\u2028\u202e", "\x1b[2J" + "d" * 5000))
     (line,) = paper.lines
     assert line.isascii() and line.count(b"\n") == 1 and len(line) < 8000
     assert json.loads(line)["who"] == 'a\n{"who":"root"}'

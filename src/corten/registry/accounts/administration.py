@@ -17,7 +17,7 @@ from corten.registry.accounts.passwords import hash_password
 from corten.registry.accounts.records import ANONYMOUS_NAME, Account, Kind, Permission
 from corten.registry.accounts.rows import moment, print_json, print_table
 from corten.registry.accounts.signing import new_key
-from corten.registry.audit import Audit, Outcome
+from corten.registry.audit import Audit, Record
 from corten.registry.metadata import accounts
 from corten.registry.metadata.database import Database
 
@@ -49,7 +49,7 @@ class Changes:
         """Makes a change and records it; the change's result."""
         self._audit.require()
         done = self._database.write(change, *args, **kwargs)
-        self._audit.record(self._who, action, "", detail, Outcome.DONE, source="command")
+        self._audit.record(Record(self._who, action, "", detail, source="command"))
         return done
 
     def read(self, query: Callable[..., Any], *args: Any) -> Any:

@@ -13,7 +13,7 @@ from corten.registry.access import Identity
 from corten.registry.accounts import administration, token_administration
 from corten.registry.accounts.administration import Changes, Request
 from corten.registry.accounts.preparing import require_libraries
-from corten.registry.audit_log import open_audit
+from corten.registry.audit_log import auditing
 from corten.registry.config import Config
 from corten.registry.metadata.database import Database
 
@@ -28,10 +28,11 @@ def run(config: Config, verb: str, asked: Any) -> int:
     database = Database(config.database_url)
     try:
         database.migrate()
-        changes = Changes(database, open_audit(config), Identity(_who()))
-        if verb == "user":
-            return administration.run(request, changes)
-        return token_administration.run(request, changes, config.tokens)
+        with auditing(config) as audit:
+            changes = Changes(database, audit, Identity(_who()))
+            if verb == "user":
+                return administration.run(request, changes)
+            return token_administration.run(request, changes, config.tokens)
     finally:
         database.close()
 

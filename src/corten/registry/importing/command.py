@@ -7,7 +7,7 @@ import sys
 import time
 
 from corten.registry.access import Identity
-from corten.registry.audit import Audit, Outcome
+from corten.registry.audit import Audit, Record
 from corten.registry.blobs.opening import open_blobs
 from corten.registry.config import Config
 from corten.registry.importing.checking import Readers
@@ -70,7 +70,7 @@ def run(config: Config, directory: str, workers: int, audit: Audit, who: Identit
             progress.clear()
             if importer.tally.manifests or importer.tally.tags or importer.tally.blobs:
                 done = f"{directory}: {importer.tally.manifests} manifests, {importer.tally.tags} tags"
-                audit.record(who, "import", "", done, Outcome.DONE, source="command")
+                audit.record(Record(who, "import", "", done, source="command"))
     finally:
         readers.close()
         database.close()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from corten.errors import CortenError
 from corten.registry.access import Identity
-from corten.registry.audit import Audit, Outcome
+from corten.registry.audit import Audit, Record
 from corten.registry.metadata.records import Evicted
 from corten.registry.metadata.store import Metadata
 from corten.registry.upstream.settings import Cache
@@ -96,7 +96,7 @@ class Evictor:
                 time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used / 1000)),
                 why,
             )
-            self._audit.record(CACHE, "manifest.evict", entry.repository, entry.digest, Outcome.DONE)
+            self._audit.record(Record(CACHE, "manifest.evict", entry.repository, entry.digest))
         return gone
 
     async def close(self) -> None:
