@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from corten.errors import CortenError, LimitError
-from corten.registry.page.layers.program import FAILED, Task
+from corten.errors import CortenError, LimitError, Unavailable
+from corten.registry.page.layers.program import FAILED, UNAVAILABLE, Task
 
 _START = "import sys; sys.path[:] = {path!r}; from corten.registry.page.layers.program import main; main()"
 MOST_OUTPUT = 4096
@@ -19,7 +19,8 @@ MOST_OUTPUT = 4096
 async def run(task: Task, source: str | AsyncIterator[bytes] | None = None) -> None:
     """Runs a task to its end. `source` is the path of the layer, or its bytes.
 
-    Raises the CortenError that the program tells, or LimitError when it took too much.
+    Raises the CortenError that the program tells (Unavailable: nothing is wrong with the layer), or
+    LimitError when it took too much.
     """
     start = _START.format(path=[entry for entry in sys.path if entry])
     arguments = [sys.executable, "-I", "-S", "-c", start, msgspec.json.encode(task).decode()]
@@ -46,6 +47,8 @@ async def run(task: Task, source: str | AsyncIterator[bytes] | None = None) -> N
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    if process.returncode == UNAVAILABLE:
+        raise Unavailable(output.decode("utf-8", "replace"))
     if process.returncode == FAILED:
         raise CortenError(output.decode("utf-8", "replace"))
     if process.returncode:

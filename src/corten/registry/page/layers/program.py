@@ -2,12 +2,11 @@
 
 It holds itself to the limits that it is given before it reads a byte: the layer's author wrote the input. A
 process that reads a layer can then open nothing, neither files nor sockets, and begin no other process; as
-root it becomes nobody.
+root it becomes nobody, or reads nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import resource
@@ -15,12 +14,14 @@ import sys
 
 import msgspec
 
-from corten.errors import CortenError
+from corten.errors import CortenError, Unavailable
 from corten.registry.page.layers.listing import Bounds, list_layer
 from corten.registry.page.layers.merging import compare
 
 FAILED = 3
-"""The exit code with a sentence on standard output."""
+"""The exit code with a sentence on standard output: what is wrong with the layer."""
+UNAVAILABLE = 4
+"""The same, but nothing is wrong with the layer."""
 NOBODY = 65534
 
 
@@ -45,7 +46,7 @@ def main() -> None:
         _do(task)
     except CortenError as error:
         sys.stdout.write(error.message)
-        sys.exit(FAILED)
+        sys.exit(UNAVAILABLE if isinstance(error, Unavailable) else FAILED)
     except MemoryError:
         sys.stdout.write("it needs more memory than the page may take")
         sys.exit(FAILED)
@@ -75,11 +76,15 @@ def _shut_in(last: int) -> None:
     hashlib.sha256()  # OpenSSL reads its configuration with the first one
     _lower(resource.RLIMIT_NOFILE, last + 1)
     if os.geteuid() == 0:
-        # In some containers root may not: then it is what the container makes of it.
-        with contextlib.suppress(OSError):
+        try:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+        except OSError as error:
+            raise Unavailable(
+                f"no layer is read: the registry is root and may not become nobody ({error.strerror}); "
+                "run it as a user of its own, or with CAP_SETUID and CAP_SETGID"
+            ) from None
 
 
 def _do(task: Task) -> None:

@@ -20,7 +20,7 @@ from corten.registry.blobs.local import LocalBlobs
 from corten.registry.page.layers import shelf as shelf_module
 from corten.registry.page.layers.list_file import ListFile
 from corten.registry.page.layers.process import run
-from corten.registry.page.layers.program import Task
+from corten.registry.page.layers.program import UNAVAILABLE, Task
 from corten.registry.page.layers.shelf import Layer, Shelf, read_part
 from corten.registry.page.settings import PageSettings
 from tests.registry_gallery import layer_of, noise
@@ -186,6 +186,23 @@ def test_a_process_that_a_layer_has_taken_over_can_do_little(tmp_path: Path) -> 
         assert user == 65534 and worked == {}
     else:
         assert set(worked) <= {"kill"}
+
+
+@pytest.mark.root
+def test_root_that_cannot_become_nobody_reads_no_layer(tmp_path: Path) -> None:
+    """And nothing is said of the layer, which may well be read another time."""
+    task = msgspec.json.encode(Task("list", str(tmp_path / "out"))).decode()
+    program = "import sys; sys.path[:] = {!r}; from corten.registry.page.layers.program import main; main()"
+    dropped = "-setuid,-setgid"
+    done = subprocess.run(
+        ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", "--"]
+        + [sys.executable, "-c", program.format([entry for entry in sys.path if entry]), task],
+        input=b"no layer",
+        capture_output=True,
+    )
+    assert done.returncode == UNAVAILABLE, done.stderr.decode()
+    assert "may not become nobody" in done.stdout.decode()
+    assert not (tmp_path / "out").read_bytes()
 
 
 async def test_a_store_without_files_is_read_as_a_stream(
