@@ -13,8 +13,9 @@ from pathlib import Path
 from bench import namespaces, report
 from bench.engines import Corten, Docker, MissingPeer, Podman, require
 from bench.measure import Result
+from bench.start.kernel_limit import kernel_limit
 from bench.start.peers import Bundle, make_rootfs
-from bench.start.scenarios import SCENARIOS, Peers, kernel_limit
+from bench.start.scenarios import SCENARIOS, Peers
 from bench.worker import Worker
 
 

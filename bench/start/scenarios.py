@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 from bench.engines import IMAGE, Corten, Docker, Engine, Podman
 from bench.measure import Result, Series, Target, in_turns, timed
 from bench.memory import descendants, parent, pss
+from bench.start.kernel_limit import KernelLimit
 from bench.start.peers import Bundle, lines_file
 from bench.worker import Worker
 
@@ -28,7 +26,7 @@ class Peers:
     bundles: list[Bundle]
     plain: Worker
     rounds: int
-    kernel: Callable[[], float] | None
+    kernel: KernelLimit | None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -41,35 +39,10 @@ def targets(peers: Peers, *wanted: Target) -> list[Target]:
     return [target for target in wanted if present.get(target.peer, True)]
 
 
-def kernel_limit(work: Path, rootfs: Path) -> Callable[[], float] | None:
-    """A sampler of the C program beside this file: the same kernel work, no engine."""
-    source = Path(__file__).with_name("kernel_limit.c")
-    program = work / "kernel_limit"
-    try:
-        subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    scratch = work / "kernel"
-    scratch.mkdir()
-    hierarchies = [
-        line.split()[4]
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if " - cgroup" in line
-    ]
-    cgroups = [f"{path}/bench-kernel-limit-{os.getpid()}" for path in dict.fromkeys(hierarchies)]
-
-    def sample() -> float:
-        command = [str(program), str(rootfs), str(scratch), "5", *cgroups]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        return median(int(line) for line in output.split()) / 1e6
-
-    return sample
-
-
 def api(peers: Peers) -> list[Result]:
     samplers = {e.name: timed(lambda e=e: e.run_once(["true"])) for e in peers.engines}
     if peers.kernel:
-        samplers["kernel limit"] = peers.kernel
+        samplers["kernel limit"] = peers.kernel.alone
     series = in_turns(samplers, peers.rounds * 2, warmup=3)
     wanted = targets(peers, Target("docker", 1 / 30), Target("kernel limit", 2.5))
     return [
@@ -153,6 +126,10 @@ def side_by_side(peers: Peers) -> list[Result]:
         "corten at 16": Series("corten at 16", latencies["corten"]),
         "corten alone": Series("corten alone", alone.samples),
     }
+    if peers.kernel:
+        alone_too = in_turns({"": peers.kernel.alone}, peers.rounds)[""].samples
+        crowd["kernel limit at 16"] = Series("kernel limit at 16", peers.kernel.at_once(16))
+        crowd["kernel limit alone"] = Series("kernel limit alone", alone_too)
     return [
         Result(
             "parallel",
