@@ -18,6 +18,7 @@ from select import POLLIN, poll
 
 from corten.launch import messages, packets
 from corten.launch.monitor import Monitor
+from corten.launch.object_pools import fill_object_pools
 from corten.launch.rehearsal import practise, rehearse
 from corten.launch.starter import Starter
 
@@ -62,8 +63,7 @@ def main(socket_fd: int, interpreter_fd: int, lock_path: str, executor_name: str
     set_handler(SIGCHLD, SIG_DFL)
     rehearse(f"{os.path.dirname(lock_path)}/rehearsal-{os.getpid()}")
     set_handler(SIGCHLD, SIG_IGN)
-    gc.collect()
-    gc.freeze()
+    _settle()
     try:
         packets.send(engine, (messages.READY, os.getpid()))
     except OSError:
@@ -201,8 +201,14 @@ def _rehearse(plan: Any, executor: Executor) -> None:
     for _round in range(REHEARSALS):
         if not practise(plan, executor):
             break
+    _settle()
+
+
+def _settle() -> None:
+    """Leave memory as forks share it best."""
     gc.collect()
     gc.freeze()
+    fill_object_pools()
 
 
 def _refuse(fds: list[int], payload: bytes, error: OSError) -> None:
