@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 BUILD_OPTIONS: tuple[Option, ...] = (
     ("add-host", "", "list", "HOST:IP", "Add a line to /etc/hosts of each RUN"),
-    ("allow", "", "list", "ENTITLEMENT", "Allow network.host, security.insecure or device"),
+    ("allow", "", "list", "ENTITLEMENT", "Allow network.host, security.insecure, device or device=NAME"),
     ("annotation", "", "list", "KEY=VALUE", "Annotate the manifest (index:, manifest:, … before the key)"),
     ("attest", "", "list", "SPEC", "(hidden) only to refuse attestations"),
     ("build-arg", "", "list", "KEY=VALUE", "Set an ARG (KEY alone takes the caller's variable)"),

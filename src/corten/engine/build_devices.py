@@ -16,8 +16,10 @@ from typing import Any
 from corten.errors import InvalidArgument, NotFound, Unsupported
 from corten.oci.runtime_spec import Mount
 
-DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
+DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"), Path("/etc/buildkit/cdi"))
 """The later ones come first."""
+CLASS = "org.mobyproject.buildkit.device.class"
+"""BuildKit's annotation by which several devices have one more name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,33 @@ def find_devices(
 
 
 def _edits_of(name: str, directories: Sequence[Path]) -> list[dict[str, Any]] | None:
-    """`vendor.com/class=name`, or `vendor.com/class` for its only (or first) device."""
-    kind, _, device = name.partition("=")
+    """`vendor.com/class=name`, where the name is a device's or the class of several; `vendor.com/class` for
+    its first device, `vendor.com/class=*` for all."""
+    kind, _, wanted = name.partition("=")
+    devices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for path in _specifications(directories):
         spec = _read(path)
-        if spec.get("kind") != kind:
-            continue
-        for item in spec.get("devices") or ():
-            if not device or item.get("name") == device:
-                return [spec.get("containerEdits") or {}, item.get("containerEdits") or {}]
-    return None
+        if spec.get("kind") == kind:
+            for item in spec.get("devices") or ():
+                devices.setdefault(str(item.get("name")), (spec, item))
+    if not wanted:
+        chosen = list(devices.values())[:1]
+    elif wanted == "*":
+        chosen = list(devices.values())
+    elif wanted in devices:
+        chosen = [devices[wanted]]
+    else:
+        chosen = [pair for pair in devices.values() if _class_of(*pair) == wanted]
+    edits: list[dict[str, Any]] = []
+    for pair in chosen:
+        # What a specification says of all its devices is done once.
+        edits += [found for part in pair if (found := part.get("containerEdits")) and found not in edits]
+    return edits if chosen else None
+
+
+def _class_of(spec: dict[str, Any], device: dict[str, Any]) -> str:
+    annotations = {**(spec.get("annotations") or {}), **(device.get("annotations") or {})}
+    return str(annotations.get(CLASS, ""))
 
 
 def _specifications(directories: Sequence[Path]) -> Iterable[Path]:

@@ -66,8 +66,9 @@ def read_policy(request: BuildRequest) -> Policy:
 
 
 def entitlements(request: BuildRequest) -> frozenset[str]:
-    """What --allow grants; a network that the client itself asks for needs no word more."""
-    allowed = {item.partition("=")[0] for item in request.allow}
+    """What --allow grants (`device=NAME`: that device alone); a network that the client itself asks for needs
+    no word more."""
+    allowed = set(request.allow)
     if request.network == "host":
         allowed.add("network.host")
     return frozenset(allowed)
@@ -77,9 +78,9 @@ def _check(request: BuildRequest) -> None:
     if request.network not in ("", *NETWORKS):
         raise InvalidArgument(f"invalid network {request.network!r} for a build: default, none or host")
     for item in request.allow:
-        if item.partition("=")[0] not in ENTITLEMENTS:
+        if item not in ENTITLEMENTS and not item.startswith("device="):
             raise InvalidArgument(
-                f"unknown entitlement {item!r}: it is one of {', '.join(sorted(ENTITLEMENTS))}"
+                f"unknown entitlement {item!r}: it is one of {', '.join(sorted(ENTITLEMENTS))} or device=NAME"
             )
     if request.isolation not in ("", "default"):
         raise InvalidArgument(f"invalid isolation {request.isolation!r}: on Linux there is only default")

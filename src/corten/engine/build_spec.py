@@ -25,10 +25,12 @@ def check_allowed(operation: Exec, allowed: frozenset[str]) -> None:
     for wanted, entitlement, what in (
         (operation.security == "insecure", "security.insecure", "--security=insecure"),
         (operation.network == "host", "network.host", "--network=host"),
-        (bool(operation.devices), "device", "--device"),
     ):
         if wanted and entitlement not in allowed:
             raise Denied(f"{what} is not allowed for this build: give it --allow {entitlement}")
+    for name, _required in operation.devices:
+        if allowed.isdisjoint(("device", f"device={name}")):
+            raise Denied(f"--device={name} is not allowed for this build: give it --allow device={name}")
 
 
 def host_config(operation: Exec, edits: DeviceEdits) -> HostConfig:

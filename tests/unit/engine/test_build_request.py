@@ -17,7 +17,8 @@ from corten.engine.build_definition import Definition
 from corten.engine.build_events import BuildEvents
 from corten.engine.build_failure import describe_failure
 from corten.engine.build_options import entitlements, plan_options
-from corten.errors import CortenError, InvalidArgument, NoSpace, NotFound, Unsupported
+from corten.engine.build_spec import check_allowed
+from corten.errors import CortenError, Denied, InvalidArgument, NoSpace, NotFound, Unsupported
 from corten.oci.platform import Platform
 
 
@@ -71,6 +72,7 @@ def test_the_plans_options(tmp_path: Path) -> None:
     [
         (BuildRequest(network="mynet"), InvalidArgument, "invalid network 'mynet'"),
         (BuildRequest(allow=["everything"]), InvalidArgument, "unknown entitlement 'everything'"),
+        (BuildRequest(allow=["network.host=x"]), InvalidArgument, "unknown entitlement 'network.host=x'"),
         (BuildRequest(isolation="hyperv"), InvalidArgument, "only default"),
         (BuildRequest(security=["seccomp=unconfined"]), Unsupported, "RUN --security=insecure"),
         (BuildRequest(limits=BuildLimits(memory=-1)), InvalidArgument, "invalid memory"),
@@ -89,7 +91,15 @@ def test_mistakes(request_: BuildRequest, error: type[CortenError], message: str
 
 
 def test_what_is_allowed() -> None:
-    assert entitlements(BuildRequest(allow=["device=x"], network="host")) == {"device", "network.host"}
+    assert entitlements(BuildRequest(allow=["device=x"], network="host")) == {"device=x", "network.host"}
+
+
+def test_a_grant_for_one_device_is_none_for_another() -> None:
+    run = Exec(("true",), (), "/", devices=(("example.com/gpu=0", True), ("example.com/gpu=1", False)))
+    check_allowed(run, frozenset({"device"}))
+    check_allowed(run, frozenset({"device=example.com/gpu=0", "device=example.com/gpu=1"}))
+    with pytest.raises(Denied, match=r"give it --allow device=example\.com/gpu=1"):
+        check_allowed(run, frozenset({"device=example.com/gpu=0"}))
 
 
 DEFINITION = Definition("Containerfile", b"FROM a\nRUN \\\n  false\n\nCMD b\n", ())

@@ -91,8 +91,8 @@ class MountFiller(Protocol):
 class ExecRequest:
     """One RUN. `root`: what it changes; `binds`: the file systems of bind mounts, and what cache mounts begin
     as, by their position in `operation.mounts`. All are mountable, and pinned. `name` is for messages,
-    `epoch` as of the vertex. `allowed`: entitlements (`security.insecure`, `network.host`, `device`).
-    `filler`: what cache mounts that are new may begin as."""
+    `epoch` as of the vertex. `allowed`: entitlements (`security.insecure`, `network.host`, `device`,
+    `device=NAME`). `filler`: what cache mounts that are new may begin as."""
 
     operation: Exec
     name: str

@@ -313,7 +313,7 @@ class TestDevices:
         hooked = sh(BUSYBOX, "true", devices=(("example.com/thing=hooked", True),))
         with pytest.raises(BuildFailed, match="needs hooks, which builds do not run"):
             await yard.build(hooked, allowed=self.ALLOWED)
-        with pytest.raises(BuildFailed, match="--device is not allowed for this build"):
+        with pytest.raises(BuildFailed, match=r"--device=example\.com/thing=hooked is not allowed"):
             await yard.build(hooked)
 
     async def test_a_bad_specification(self, yard: Yard, cdi: Path) -> None:
