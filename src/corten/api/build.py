@@ -188,13 +188,14 @@ class CredentialQuery(msgspec.Struct, frozen=True, tag="credential", tag_field="
 
 class FileOffer(msgspec.Struct, frozen=True, tag="file", tag_field="type"):
     """Something of an output is for the client to write: `GET /corten/build/{id}/files/{index}` are the bytes
-    of the file `destination` (`-`: standard output), or with `unpack` a tar for that directory. The build
-    goes on when all of it was read."""
+    of the file `destination` (`-`: standard output), or with `unpack` a tar for that directory; with
+    `delete` what else is there goes. The build goes on when all of it was read."""
 
     id: str
     index: int
     destination: str
     unpack: bool = False
+    delete: bool = False
 
 
 class ShellOffer(msgspec.Struct, frozen=True, tag="shell", tag_field="type"):

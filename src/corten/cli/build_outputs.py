@@ -26,7 +26,7 @@ def receive(session: Session, offer: Json) -> None:
 
         try:
             os.makedirs(destination, exist_ok=True)
-            unpack(answer.stream(), destination, lambda name: name)
+            unpack(answer.stream(), destination, lambda name: name, mirror=bool(offer.get("delete")))
         except OSError as error:
             raise _cannot_write(destination, error) from error
     else:

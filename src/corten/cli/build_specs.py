@@ -128,6 +128,11 @@ def output(text: str) -> Json:
     target = given.get("dest", "")
     if kind == "local" and target in ("", "-"):
         raise InvalidArgument(f"invalid --output {text!r}: type=local needs dest=DIRECTORY")
+    if kind == "local" and given.get("mode") == "delete" and _holds_current(target):
+        raise InvalidArgument(
+            f"invalid --output {text!r}: mode=delete would remove the current directory's own files: give a"
+            " directory for nothing but the output"
+        )
     if kind in ("tar", "oci") and not target:
         given["dest"] = target = "-"
     if target and target != "-":
@@ -142,6 +147,11 @@ def output(text: str) -> Json:
             "cowardly refusing to write an archive to a terminal: use --output type=…,dest=FILE, or redirect"
         )
     return {"type": kind, "attributes": given}
+
+
+def _holds_current(directory: str) -> bool:
+    path = os.path.realpath(os.path.expanduser(directory))
+    return os.path.commonpath([path, os.path.realpath(os.getcwd())]) == path
 
 
 def cache(text: str, flag: str) -> Json | None:

@@ -13,6 +13,7 @@ import tarfile  # noqa: TID251  # not a layer: a few files, and the module parse
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from corten.client.mirror import Mirror
 from corten.errors import ArchiveError, InvalidArgument
 
 PIECE = 1 << 20
@@ -105,8 +106,11 @@ def unpack(
     rename: Callable[[str], str],
     *,
     keep_owner: bool = False,
+    mirror: bool = False,
 ) -> int:
     """Unpacks a tar stream beneath `directory`; `rename` maps each member's path to one relative to it.
+    `mirror`: nothing else is in the directory afterwards. What is in the way of a member goes before it
+    comes, and all else when the whole archive has come.
 
     Returns the bytes of file content written. Raises ArchiveError for a member that would leave the
     directory.
@@ -114,13 +118,18 @@ def unpack(
     written = 0
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     modes: list[tuple[str, tarfile.TarInfo]] = []
+    come = Mirror(root) if mirror else None
     try:
         with tarfile.open(fileobj=_Pieces(pieces), mode="r|", bufsize=PIECE) as archive:  # type: ignore[call-overload]
             for member in archive:
                 path = rename(member.name)
+                if come is not None:
+                    come.expect(path, is_directory=member.isdir())
                 written += _unpack_one(archive, member, root, path, rename, keep_owner)
                 if member.isdir():
                     modes.append((path, member))
+        if come is not None:
+            come.remove_others()
         # Directories last: their own mode may forbid writing into them, and writing changes their time.
         for path, member in reversed(modes):
             parent, name = _parent(root, path)
@@ -266,11 +275,11 @@ def take_file(temporary: str, path: str) -> str:
     return path
 
 
-def unpack_file(archive: str, directory: str) -> str:
-    """Unpacks a tar file into a directory, which is made."""
+def unpack_file(archive: str, directory: str, *, mirror: bool = False) -> str:
+    """Unpacks a tar file into a directory, which is made. `mirror`: as of `unpack`."""
     os.makedirs(directory, exist_ok=True)
     with open(archive, "rb") as file:
-        unpack(iter(lambda: file.read(PIECE), b""), directory, lambda name: name)
+        unpack(iter(lambda: file.read(PIECE), b""), directory, lambda name: name, mirror=mirror)
     return directory
 
 

@@ -294,7 +294,7 @@ class Build:
             self._offers += 1
             index = self._offers
             offered = self._files[index] = _Offered(file.pieces)
-            self.events.report(FileOffer(self._request.id, index, file.destination, file.unpack))
+            self.events.report(_offer(self._request.id, index, file))
             try:
                 await offered.taken()
             finally:
@@ -352,6 +352,10 @@ class _Offered:
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
+
+
+def _offer(build: str, index: int, file: ExportedFile) -> FileOffer:
+    return FileOffer(build, index, file.destination, file.unpack, file.delete)
 
 
 def _export_name(outputs: Sequence[Output]) -> str:

@@ -175,6 +175,8 @@ def test_caches_of_workflows_outside_of_them(
         (["--secret", "id=a,src=x,env=y"], "a file and a variable"),
         (["--output", "type=local"], "type=local needs dest=DIRECTORY"),
         (["--output", "dest=x"], "it has no type"),
+        (["--output", "type=local,dest=.,mode=delete"], "would remove the current directory's own files"),
+        (["--output", "type=local,dest=..,mode=delete"], "would remove the current directory's own files"),
         (["--output", "type=tar,dest=nowhere/x.tar"], "there is no directory"),
         (["--output", 'type=tar,"dest=x'], "not closed"),
         (["-o", "-", "-o", "type=oci,dest=-"], "only one --output can go to stdout"),

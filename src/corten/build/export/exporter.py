@@ -27,12 +27,13 @@ from corten.image.store import ImageStore
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
     """Bytes for the client: a file at `destination` (absolute, or `-`: its standard output), or (`unpack`) a
-    tar that it unpacks into that directory. Read it once, before the results are closed; leaving the
-    iterator early is fine."""
+    tar that it unpacks into that directory, where with `delete` nothing else stays. Read it once, before
+    the results are closed; leaving the iterator early is fine."""
 
     destination: str
     unpack: bool
     pieces: AsyncIterator[bytes]
+    delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,9 @@ class Exporter:
         for _platform, result in trees:
             for chain in fetchable(result.layers):
                 await self._images.fetch(chain, status)
-        split = output.split and len(trees) > 1
+        split = len(trees) > 1 if output.split is None else output.split
         archive = TreeArchive(self._layers.view, trees, split=split)
-        return ExportedFile(output.destination, output.unpack, archive.stream())
+        return ExportedFile(output.destination, output.unpack, archive.stream(), output.delete)
 
 
 def _is_pushed(output: ImageOutput | ArchiveOutput) -> bool:

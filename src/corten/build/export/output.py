@@ -43,7 +43,7 @@ _KNOWN = {
     "oci": _FORMAT | {"name", "dest", "tar"},
     "docker": _FORMAT | {"name", "dest", "tar"},
     "tar": frozenset({"dest", "platform-split"}),
-    "local": frozenset({"dest", "platform-split"}),
+    "local": frozenset({"dest", "platform-split", "mode"}),
     "cacheonly": frozenset[str](),
 }
 _KNOWN["registry"] = _KNOWN["image"]
@@ -84,11 +84,12 @@ class ArchiveOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 class TreeOutput(msgspec.Struct, frozen=True, kw_only=True):
     """`type=tar` and `type=local` (`unpack`): the files themselves. `split`: each platform's in a directory
-    of its own, when there are several."""
+    of its own; None: when there are several. `delete`: what else is in the directory goes."""
 
     destination: str
     unpack: bool
-    split: bool = True
+    split: bool | None = None
+    delete: bool = False
 
 
 Output = ImageOutput | ArchiveOutput | TreeOutput
@@ -177,8 +178,11 @@ def _tree(kind: str, attributes: Mapping[str, str]) -> TreeOutput:
     destination = _destination(kind, attributes)
     if kind == "local" and destination == STDOUT:
         raise InvalidArgument("output type=local needs a directory: dest=DIRECTORY; type=tar has dest=-")
-    split = parse_bool(attributes, "platform-split", True)
-    return TreeOutput(destination=destination, unpack=kind == "local", split=split)
+    split = parse_bool(attributes, "platform-split", True) if "platform-split" in attributes else None
+    mode = attributes.get("mode") or "copy"
+    if mode not in ("copy", "delete"):
+        raise InvalidArgument(f"unknown mode {mode!r} of output type={kind}: expected copy or delete")
+    return TreeOutput(destination=destination, unpack=kind == "local", split=split, delete=mode == "delete")
 
 
 def _format(

@@ -80,7 +80,9 @@ async def _receive(transport: AsyncTransport, offer: FileOffer) -> None:
             file.write(piece)
         file.flush()
         if offer.unpack:
-            await transport.aside(functools.partial(unpack_file, file.name), offer.destination)
+            await transport.aside(
+                functools.partial(unpack_file, file.name, mirror=offer.delete), offer.destination
+            )
         else:
             await transport.aside(functools.partial(take_file, file.name), offer.destination)
 

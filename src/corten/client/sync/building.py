@@ -81,7 +81,7 @@ def _receive(transport: Transport, offer: FileOffer) -> None:
             file.write(piece)
         file.flush()
         if offer.unpack:
-            transport.aside(functools.partial(unpack_file, file.name), offer.destination)
+            transport.aside(functools.partial(unpack_file, file.name, mirror=offer.delete), offer.destination)
         else:
             transport.aside(functools.partial(take_file, file.name), offer.destination)
 

@@ -58,6 +58,10 @@ def test_formats() -> None:
     assert local.format.annotations == (Annotation("a.b", "1", "manifest", Platform.parse("linux/arm64")),)
     (tree,) = parse_outputs([output("local", dest="/out", platform_split="false")])
     assert tree == TreeOutput(destination="/out", unpack=True, split=False)
+    (tree,) = parse_outputs([output("local", dest="/out", mode="delete")])
+    assert tree == TreeOutput(destination="/out", unpack=True, delete=True)
+    (tree,) = parse_outputs([output("local", dest="/out", mode="copy")])
+    assert tree == TreeOutput(destination="/out", unpack=True)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,8 @@ def test_formats() -> None:
         (output("oci"), "needs a destination"),
         (output("tar", dest="x"), "is not absolute"),
         (output("local", dest="-"), "needs a directory"),
+        (output("local", dest="/out", mode="move"), "unknown mode 'move'"),
+        (output("tar", dest="-", mode="delete"), "unknown attribute 'mode'"),
         (output("oci", dest="-", tar="false"), "needs a directory"),
         (output("registry"), "is pushed and has no name"),
         (output("image", compression="lzma"), "unknown compression 'lzma'"),

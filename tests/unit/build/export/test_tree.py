@@ -53,6 +53,14 @@ async def test_nothing_at_all(builds: Builds) -> None:
     assert names(await contents(exported)) == []
 
 
+async def test_one_platform_in_a_directory_of_its_own(builds: Builds) -> None:
+    image = builds.image({"x": b"1"}, platform=ARM)
+    exported = await builds.export([image], output("local", dest="/out", platform_split="true"))
+    assert names(await contents(exported)) == ["linux_arm_v7", "linux_arm_v7/x"]
+    exported = await builds.export([image], output("local", dest="/out", mode="delete"))
+    assert names(await contents(exported)) == ["x"] and exported.files[0].delete
+
+
 async def test_platforms_side_by_side_or_in_one(builds: Builds) -> None:
     images = [builds.image({"bin/x": b"1"}, platform=AMD64), builds.image({"bin/y": b"2"}, platform=ARM)]
     exported = await builds.export(images, output("local", dest="/out"))
