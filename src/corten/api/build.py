@@ -117,7 +117,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `no_cache_filter` are names of stages. `pull`: ask the registry for newer bases. `outputs` empty: the
     image store. `jobs` 0: as many as the host has processors. `source_epoch` is SOURCE_DATE_EPOCH of the
     client's environment, in seconds. `source_policy` is a source policy of BuildKit, as JSON. `call` is
-    `build`, `check`, `outline` or `targets`.
+    `build`, `check`, `outline`, `targets` or `describe`.
     `registry_auth` is a value of X-Registry-Auth, for all registries; None: the client is asked (see
     CredentialQuery). `security` are docker's --security-opt, `isolation` its --isolation (only `default`).
     `debug_shell`: a failed step waits for a shell (see ShellOffer).
@@ -150,7 +150,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 0
     explain: bool = False
     debug_shell: bool = False
-    call: Literal["build", "check", "outline", "targets"] = "build"
+    call: Literal["build", "check", "outline", "targets", "describe"] = "build"
     source_epoch: int | None = None
     source_policy: bytes | None = None
     security: list[str] = []

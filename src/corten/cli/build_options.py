@@ -34,7 +34,7 @@ BUILD_OPTIONS: tuple[Option, ...] = (
         "TARGET",
         "Export the cache: type=registry|local|inline|s3|azblob|gha,ref=…|dest=…[,mode=max][,mounts=true]",
     ),
-    ("call", "", "str", "METHOD", "build, check, outline or targets; with ,format=json as JSON"),
+    ("call", "", "str", "METHOD", "build, check, outline, targets or describe; with ,format=json as JSON"),
     ("cgroup-parent", "", "str", "CGROUP", "Parent of the cgroup of each RUN"),
     ("check", "", "bool", "", "Check the Dockerfile and build nothing (--call=check)"),
     ("compress", "", "bool", "", "(hidden) the context is not sent"),

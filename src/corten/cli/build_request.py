@@ -33,7 +33,7 @@ _LIMIT_TEXTS = {
     "cpuset-mems": "cpuset_mems",
 }
 _LIMIT_NUMBERS = {"cpu-period": "cpu_period", "cpu-quota": "cpu_quota", "cpu-shares": "cpu_shares"}
-_CALLS = ("build", "check", "outline", "targets")
+_CALLS = ("build", "check", "outline", "targets", "describe")
 
 
 def make(arguments: Arguments) -> dict[str, Json]:
@@ -131,7 +131,7 @@ def call(arguments: Arguments) -> tuple[str, bool]:
         text = text or "check"
     method, _, rest = text.partition(",")
     form = build_specs.fields(rest, "--call").get("format", "") if rest else ""
-    method = {"": "build", "lint": "check"}.get(method, method)
+    method = {"": "build", "lint": "check", "subrequests.describe": "describe"}.get(method, method)
     if method not in _CALLS:
         raise InvalidArgument(f"invalid --call {method!r}: it is {', '.join(_CALLS[:-1])} or {_CALLS[-1]}")
     if form not in ("", "json", "text"):

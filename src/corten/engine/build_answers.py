@@ -1,4 +1,4 @@
-"""`--call check|outline|targets`: what is asked of a Dockerfile without building it, as text and as JSON."""
+"""`--call check|outline|targets|describe`: what is asked without building anything, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from corten.engine.build_failure import excerpt
 from corten.errors import InvalidArgument
 
 _RULE = "-" * 20
+_REQUESTS = (
+    ("outline", "List all parameters current build target supports"),
+    ("targets", "List all targets current build supports"),
+    ("lint", "Lint source code"),
+    ("subrequests.describe", "List available subrequest types"),
+)
+"""Those of BuildKit's Dockerfile frontend, in its words; each is of version 1.0.0."""
 
 
 async def answer(
@@ -28,6 +35,8 @@ async def answer(
         return _outline(definition, await outline_build(definition.data, options, images))
     if call == "targets":
         return _targets(definition, list_targets(definition.data))
+    if call == "describe":
+        return _describe()
     raise InvalidArgument(f"unknown call {call!r}")
 
 
@@ -110,6 +119,26 @@ def _targets(definition: Definition, targets: Sequence[Target]) -> BuildAnswer:
         "sources": _sources(definition),
     }
     return BuildAnswer("".join(f"{line}\n" for line in _table(("TARGET", "DESCRIPTION"), rows)), value)
+
+
+def _describe() -> BuildAnswer:
+    """What may be asked, as BuildKit's subrequest `subrequests.describe` has it."""
+    value = [
+        {
+            "name": f"frontend.{name}",
+            "version": "1.0.0",
+            "type": "rpc",
+            "description": description,
+            "opts": [{"name": "target", "description": "Target build stage"}] if name == "outline" else None,
+            "inputs": None,
+            "metadata": [{"name": f"result.{form}", "description": ""} for form in ("json", "txt")],
+            "refs": None,
+        }
+        for name, description in _REQUESTS
+    ]
+    rows = [(name, "1.0.0", description) for name, description in _REQUESTS]
+    lines = _table(("NAME", "VERSION", "DESCRIPTION"), rows)
+    return BuildAnswer("".join(f"{line}\n" for line in lines), value)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -40,6 +40,7 @@ from corten.engine.build_caches import BuildCaches
 from corten.engine.build_definition import Definition, read_definition
 from corten.engine.build_events import BuildEvents
 from corten.engine.build_failure import describe_failure
+from corten.engine.build_frontend import foreign_frontend
 from corten.engine.build_images import BuildImages
 from corten.engine.build_machinery import Machinery
 from corten.engine.build_options import entitlements, plan_options
@@ -227,6 +228,8 @@ class Build:
                 text=text if text is not None else request.dockerfile_text,
                 ignore=request.ignore_text,
             )
+            for warning in foreign_frontend(self._definition, request.build_args):
+                self.events.report(warning)
             size = len(self._definition.data)
             status("reading dockerfile", size, size, True)
         return self._definition

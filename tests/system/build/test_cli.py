@@ -251,6 +251,19 @@ def test_check(corten: Corten, tmp_path: Path) -> None:
     assert corten("build", "--check", str(context)).stdout == "Check complete, no warnings found.\n"
 
 
+def test_what_may_be_called(corten: Corten, tmp_path: Path) -> None:
+    context = write_context(tmp_path, {"Dockerfile": "# syntax=example.com/nix:1\nFROM scratch AS one\n"})
+    text = corten("build", "--call=subrequests.describe", str(context)).stdout
+    names = [line.split()[0] for line in text.splitlines()]
+    assert names == ["NAME", "outline", "targets", "lint", "subrequests.describe"]
+    found = json.loads(corten("build", "--call=describe,format=json", str(context)).stdout)
+    assert [item["name"].removeprefix("frontend.") for item in found] == names[1:]
+    for name in names[1:]:
+        corten("build", f"--call={name}", str(context))
+    built = corten("build", "--progress=plain", str(context))
+    assert "ForeignFrontend: example.com/nix:1 is not run" in built.stderr
+
+
 def test_explain(corten: Corten, context: Path) -> None:
     corten("build", "--explain", "-t", "explained", str(context))
     (context / "a.txt").write_text("another\n")

@@ -188,6 +188,7 @@ def test_caches_of_workflows_outside_of_them(
         (["--build-arg", "=1"], "invalid --build-arg"),
         (["--add-host", "x"], "write it as HOST:IP"),
         (["--call", "lnit"], "invalid --call 'lnit'"),
+        (["--call", "describe", "--check"], "--check is --call=check"),
         (["--check", "--call", "targets"], "--check is --call=check"),
         (["--isolation", "hyperv"], "on Linux there is only default"),
         (["--jobs", "-1"], "invalid --jobs"),
