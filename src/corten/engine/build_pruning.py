@@ -34,7 +34,10 @@ from corten.errors import CortenError, InvalidArgument
 from corten.snapshot.tree import remove_tree
 
 GIT, HTTP = "source.git.checkout", "source.http"
-_FILTERS = ("until", "unused-for", "id", "type", "description", "inuse", "in-use", "shared", "private")
+_FILTERS = (
+    "until", "unused-for", "id", "parent", "parents", "type", "description", "inuse", "in-use", "shared",
+    "private", "mutable", "immutable",
+)  # fmt: skip
 _QUIET_SECONDS = 20.0
 _UNUSED_SECONDS = 60 * 24 * 3600
 _SHARE_OF_DISK = 10
@@ -126,16 +129,17 @@ def prune_options(
             raise InvalidArgument(f"invalid filter {key!r}: there are {', '.join(_FILTERS)}")
     moments = [parse_time(text) for key in ("until", "unused-for") for text in filters.get(key, ())]
     descriptions = tuple(_pattern(text) for text in filters.get("description", ()))
-    shared = _truth(filters, "shared")
-    private = _truth(filters, "private")
+    in_use = "inuse" if "inuse" in filters else "in-use"
     return PruneOptions(
         all=all,
         unused_since=min(moments, default=None),
         ids=tuple(filters.get("id", ())),
         types=tuple(filters.get("type", ())),
         descriptions=descriptions,
-        in_use=_truth(filters, "inuse") if "inuse" in filters else _truth(filters, "in-use"),
-        shared=shared if private is None else not private,
+        in_use=_truth(filters, in_use),
+        shared=_truth_or_not(filters, "shared", "private"),
+        mutable=_truth_or_not(filters, "mutable", "immutable"),
+        parents=(*filters.get("parent", ()), *filters.get("parents", ())),
         least=reserved_space,
         most=max_used_space,
         free=min_free_space,
@@ -212,6 +216,11 @@ def _pattern(text: str) -> str:
     except re.error as error:
         raise InvalidArgument(f"invalid filter 'description={text}': {error}") from error
     return text
+
+
+def _truth_or_not(filters: Filters, key: str, opposite: str) -> bool | None:
+    found = _truth(filters, opposite)
+    return _truth(filters, key) if found is None else not found
 
 
 def _truth(filters: Filters, key: str) -> bool | None:

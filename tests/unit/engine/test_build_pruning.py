@@ -55,6 +55,15 @@ def item(**more: object) -> CacheItem:
         ({"inuse": ["true"]}, {}, False),
         ({"shared": ["1"]}, {}, False),
         ({"private": ["1"]}, {}, True),
+        ({"private": ["0"]}, {}, False),
+        ({"mutable": ["true"]}, {}, False),
+        ({"immutable": ["true"]}, {}, True),
+        ({"mutable": ["true"]}, {"type": "exec.cachemount"}, True),
+        ({"immutable": ["false"]}, {"type": "source.git.checkout"}, True),
+        ({"parent": ["de"]}, {"parents": ("def",)}, True),
+        ({"parents": ["xy", "de"]}, {"parents": ("def",)}, True),
+        ({"parents": ["ef"]}, {"parents": ("def",)}, False),
+        ({"parents": ["de"]}, {}, False),
     ],
 )
 def test_filters(filters: dict[str, list[str]], change: dict[str, object], goes: bool) -> None:

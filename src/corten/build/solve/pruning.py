@@ -32,6 +32,7 @@ from corten.oci.digest import hex_of
 
 REGULAR, CACHE_MOUNT = "regular", "exec.cachemount"
 RECENT_SECONDS = 48 * 3600
+_MUTABLE = frozenset({CACHE_MOUNT, "source.local", "source.git.checkout"})
 _ID_LENGTH = 25
 
 
@@ -50,6 +51,11 @@ class CacheItem:
     in_use: bool = False
     shared: bool = False
     parents: tuple[str, ...] = ()
+
+    @property
+    def is_mutable(self) -> bool:
+        """Whether another build may go on writing it."""
+        return self.type in _MUTABLE
 
 
 class OtherCache(Protocol):
@@ -81,6 +87,8 @@ class PruneOptions:
     descriptions: tuple[str, ...] = ()
     in_use: bool | None = None
     shared: bool | None = None
+    mutable: bool | None = None
+    parents: tuple[str, ...] = ()
     least: int = 0
     most: int = 0
     free: int = 0
@@ -100,6 +108,8 @@ class PruneOptions:
             and (not self.descriptions or any(re.search(p, item.description) for p in self.descriptions))
             and self.in_use in (None, item.in_use)
             and self.shared in (None, item.shared)
+            and self.mutable in (None, item.is_mutable)
+            and (not self.parents or any(p.startswith(id) for id in self.parents for p in item.parents))
         )
 
 

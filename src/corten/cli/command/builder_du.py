@@ -14,7 +14,13 @@ EXAMPLES = ("corten builder du", "corten builder du --verbose --filter type=exec
 ARGS = (0, 0)
 OPTIONS = (
     ("builder", "", "str", "NAME", "(hidden) there is one builder"),
-    ("filter", "", "list", "KEY=VALUE", "Only some: id=, type=, description=, inuse=, shared="),
+    (
+        "filter",
+        "",
+        "list",
+        "KEY=VALUE",
+        "Only some: id=, parent=, type=, description=, inuse=, shared=, mutable=",
+    ),
     ("format", "", "str", "TEMPLATE", "'table', 'json', a Go template, or 'table TEMPLATE'"),
     ("verbose", "", "bool", "", "Everything about each"),
 )
@@ -29,7 +35,8 @@ HEADERS = {
     "Shared": "SHARED",
     "Description": "DESCRIPTION",
 }
-_FILTERS = ("id", "type", "description", "inuse", "shared")
+_FILTERS = ("id", "parent", "type", "description", "inuse", "shared", "private", "mutable", "immutable")
+_MUTABLE = ("exec.cachemount", "source.local", "source.git.checkout")
 
 
 def run(session: Session, arguments: Arguments) -> int:
@@ -93,20 +100,35 @@ def _described(item: Json) -> list[str]:
 def _passes(item: Json, filters: list[str]) -> bool:
     from corten.errors import InvalidArgument
 
-    fields = {
-        "id": item["ID"],
-        "type": item.get("Type", ""),
-        "description": item.get("Description", ""),
-        "inuse": str(bool(item.get("InUse"))).lower(),
-        "shared": str(bool(item.get("Shared"))).lower(),
+    is_mutable, is_shared = item.get("Type", "") in _MUTABLE, bool(item.get("Shared"))
+    truths = {
+        "inuse": bool(item.get("InUse")),
+        "shared": is_shared,
+        "private": not is_shared,
+        "mutable": is_mutable,
+        "immutable": not is_mutable,
+    }
+    texts = {
+        "id": [item["ID"]],
+        "parent": item.get("Parents") or [],
+        "type": [item.get("Type", "")],
+        "description": [item.get("Description", "")],
     }
     for text in filters:
         key, equals, value = text.partition("=")
-        if not equals or key not in fields:
+        key = "parent" if key == "parents" else key
+        if not equals or key not in _FILTERS:
             raise InvalidArgument(
                 f"invalid filter {text!r}: write it as KEY=VALUE, with {', '.join(_FILTERS)}"
             )
-        exact = key not in ("id", "description")
-        if (fields[key] != value) if exact else value not in fields[key]:
+        if key in truths:
+            if value.lower() not in ("", "true", "1", "false", "0"):
+                raise InvalidArgument(f"invalid filter {text!r}: it is either true or false")
+            fits = truths[key] is (value.lower() not in ("false", "0"))
+        elif key == "type":
+            fits = value in texts[key]
+        else:
+            fits = any(value in found for found in texts[key])
+        if not fits:
             return False
     return True
