@@ -126,7 +126,11 @@ class Streams:
             stderr=query.stderr,
             mux=not container.config.tty,
         )
-        return LogStream(container.config.tty, self._chunks(container, read, follow=query.follow))
+        chunks = self._chunks(container, read, follow=query.follow)
+        # Opened before the answer begins: a client may remove the container next, and read the answer then
+        # (docker-py's `run(remove=True)` does).
+        await anext(chunks)
+        return LogStream(container.config.tty, chunks)
 
     async def _chunks(self, container: Container, query: ReadQuery, *, follow: bool) -> AsyncIterator[bytes]:
         reader = LogReader(log_path(self._core, container))

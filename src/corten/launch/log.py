@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -47,9 +48,12 @@ class LogReader:
         return found[::-1]
 
     def read(self, query: LogQuery = EVERYTHING) -> Iterator[bytes]:
-        """Everything that is there now, in chunks of about 1 MiB, ready to be sent. Blocks on disk only."""
+        """Everything that is there now, in chunks of about 1 MiB, ready to be sent. Blocks on disk only.
+
+        The first piece is empty, as with `follow`."""
         cursor = _Cursor(os.fspath(self.path), query)
         try:
+            yield b""
             while True:
                 chunk = cursor.next_chunk()
                 if not chunk:
@@ -62,7 +66,8 @@ class LogReader:
         """What `read` gives and then what comes, until `ended` is set and all that was written is read.
 
         `ended`: that nobody will write any more (the container has exited). A query with `until_ns` ends by
-        itself.
+        itself. The first piece is empty: the log is open, and what is in it will be read even if it is
+        removed before.
         """
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
@@ -72,7 +77,9 @@ class LogReader:
         finished = loop.create_task(ended.wait())
         try:
             # The directory: a rotation replaces the file.
-            inotify.add_watch(os.fspath(self.path.parent), IN_MODIFY | IN_CREATE | IN_MOVED_FROM)
+            with contextlib.suppress(FileNotFoundError):  # removed together with the log
+                inotify.add_watch(os.fspath(self.path.parent), IN_MODIFY | IN_CREATE | IN_MOVED_FROM)
+            yield b""
             while True:
                 changed.clear()
                 is_last = ended.is_set()

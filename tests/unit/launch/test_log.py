@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import time
 
 import pytest
@@ -234,3 +235,36 @@ def test_follow_ends_at_once_when_nothing_runs(tmp_path):
         return [chunk async for chunk in LogReader(tmp_path / "log").follow(LogQuery(tail=1), ended)]
 
     assert frames(b"".join(asyncio.run(scenario()))) == [(1, b"b\n")]
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_what_was_open_is_read_though_the_log_is_removed(tmp_path, is_followed):
+    """docker-py's run(remove=True) asks for the log, removes the container, and reads the answer then."""
+
+    async def scenario():
+        directory = tmp_path / "container"
+        directory.mkdir()
+        write(directory / "log", (STDOUT, b"a\nb\n"))
+        ended = asyncio.Event()
+        reader = LogReader(directory / "log")
+        if is_followed:
+            pieces = reader.follow(LogQuery(mux=False), ended)
+            assert await anext(pieces) == b""
+        else:
+            read = reader.read(LogQuery(mux=False))
+            assert next(read) == b""
+        shutil.rmtree(directory)
+        ended.set()
+        return b"".join([piece async for piece in pieces] if is_followed else read)
+
+    assert asyncio.run(scenario()) == b"a\nb\n"
+
+
+def test_a_log_that_is_removed_before_it_is_followed_has_nothing(tmp_path):
+    async def scenario():
+        ended = asyncio.Event()
+        ended.set()
+        reader = LogReader(tmp_path / "gone" / "log")
+        return [piece async for piece in reader.follow(LogQuery(mux=False), ended)]
+
+    assert b"".join(asyncio.run(scenario())) == b""
