@@ -50,7 +50,7 @@ def _line(event: Json, step: Step | None) -> Json:
             status["total"] = part.total
         import time
 
-        status |= {"timestamp": moment(time.time_ns()), "started": moment(part.began)}
+        status |= {"timestamp": moment(event.get("at") or time.time_ns()), "started": moment(part.began)}
         if part.done:
             status["completed"] = moment(part.ended)
         return {"statuses": [status]}

@@ -84,10 +84,10 @@ class Steps:
         if kind == "status":
             part = step.parts.get(event["id"])
             if part is None:
-                part = step.parts[event["id"]] = Part(event["id"], _now())
+                part = step.parts[event["id"]] = Part(event["id"], event.get("at") or _now())
             part.current, part.total = event["current"], event["total"]
             if event.get("done") and not part.done:
-                part.done, part.ended = True, _now()
+                part.done, part.ended = True, event.get("at") or _now()
         elif kind == "finished" and not step.ended:
             step.ended = event["at"]
             step.cached = bool(event.get("cached"))

@@ -59,7 +59,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("tag", "tag", "Give an image another name"),
             ("rmi", "rmi", "Remove images"),
             ("history", "history", "Show the layers of an image and how they were made"),
-            ("builder", "", "Manage the build cache"),
+            ("builder", "", "Manage the build cache, look at past builds"),
         ),
     ),
     (
@@ -126,7 +126,15 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "builder": (
         ("build", "build", "Build an image from a Dockerfile"),
         ("du", "builder_du", "Show what the build cache takes on disk"),
+        ("history", "", "Look at builds that have ended: what they did, wrote and made"),
         ("prune", "builder_prune", "Remove what is in the build cache and not in use"),
+    ),
+    "builder history": (
+        ("inspect", "builder_history_inspect", "Show everything about a build that has ended"),
+        ("logs", "builder_history_logs", "Show what a build has told"),
+        ("ls", "builder_history_ls", "List the builds that have ended"),
+        ("rm", "builder_history_rm", "Forget builds"),
+        ("trace", "builder_history_trace", "Write a build's steps as an OpenTelemetry trace"),
     ),
     "image": (
         ("bootstrap", "image_bootstrap", "Make a base image from the distribution's own packages"),
@@ -212,6 +220,7 @@ SUBCOMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 # Other names that Docker's users type.
 ALIASES: dict[str, dict[str, str]] = {
+    "builder history": {"list": "ls", "remove": "rm"},
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
     "volume": {"list": "ls", "remove": "rm"},

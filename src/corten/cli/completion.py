@@ -14,12 +14,14 @@ _RUNNING = ("attach", "exec", "kill", "pause", "stop", "top", "stats")
 _IMAGES = ("run", "create", "history", "images", "rmi", "save", "tag", "image_inspect")
 _VOLUMES = ("volume_inspect", "volume_rm")
 _NETWORKS = ("network_inspect", "network_rm", "network_connect", "network_disconnect")
+_BUILDS = tuple(f"builder_history_{verb}" for verb in ("inspect", "logs", "rm", "trace"))
 _QUERIES = {
     "containers": "ps -a --format '{{.Names}}'",
     "running": "ps --format '{{.Names}}'",
     "images": "images --format '{{.Repository}}:{{.Tag}}'",
     "volumes": "volume ls -q",
     "networks": "network ls --format '{{.Name}}'",
+    "builds": "builder history ls --format '{{.Ref}}'",
 }
 
 
@@ -31,6 +33,7 @@ def _kind(module: str) -> str:
         ("images", _IMAGES),
         ("volumes", _VOLUMES),
         ("networks", _NETWORKS),
+        ("builds", _BUILDS),
     ):
         if module in modules:
             return kind

@@ -1,4 +1,5 @@
-"""/build: Docker's classic builder, pruning, cancelling; /corten/build: Corten's own."""
+"""/build: Docker's classic builder, pruning, cancelling; /corten/build: Corten's own; /corten/builds: those
+that have ended."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from corten import errors
 from corten.api.build import BuildFailure, BuildRequest, BuildResult
 from corten.api.message import decode
 from corten.daemon.build_query import build_request
-from corten.daemon.call import Call
+from corten.daemon.call import STANDARD_HEADERS, Call
 from corten.daemon.classic_stream import ClassicStream
 from corten.daemon.hijack import Connection, Hijacked
 from corten.daemon.routing import Routes
@@ -168,4 +169,37 @@ async def resize(call: Call) -> web.StreamResponse:
 async def no_shell(call: Call) -> web.StreamResponse:
     """The client wants none."""
     call.engine.builds.find(call["id"]).shell.decline()
+    return call.empty()
+
+
+@routes.get("/corten/builds")
+async def history(call: Call) -> web.StreamResponse:
+    """The records, the last build first."""
+    return call.json(await call.engine.builds.history.records())
+
+
+@routes.delete("/corten/builds")
+async def clear_history(call: Call) -> web.StreamResponse:
+    """Removes all records."""
+    await call.engine.builds.history.clear()
+    return call.empty()
+
+
+@routes.get("/corten/builds/{ref}")
+async def record(call: Call) -> web.StreamResponse:
+    """One record: `ref` is an id or its beginning, or ^N for the Nth before the last."""
+    return call.json(await call.engine.builds.history.find(call["ref"]))
+
+
+@routes.get("/corten/builds/{ref}/events")
+async def record_events(call: Call) -> web.StreamResponse:
+    """What its client was told, as POST /corten/build answers; a status has the time `at`, too."""
+    body = await call.engine.builds.history.events(call["ref"])
+    return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": "application/x-ndjson"})
+
+
+@routes.delete("/corten/builds/{ref}")
+async def remove_record(call: Call) -> web.StreamResponse:
+    """Removes one record."""
+    await call.engine.builds.history.remove(call["ref"])
     return call.empty()

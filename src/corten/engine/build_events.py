@@ -37,6 +37,8 @@ BuildLine = (
 _LAST_LINES = 20
 _LONGEST_LINE = 4096
 CANCELED = "canceled"
+BUILD_CANCELED = BuildFailure(message="the build was canceled")
+"""How a build ends that nobody wants any more."""
 
 
 class _Tail:
@@ -68,9 +70,10 @@ class _Tail:
 
 
 class BuildEvents:
-    """Of one build; `report` is called on the event loop."""
+    """Of one build; `report` is called on the event loop. `record` is told the same as the client."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Callable[[BuildLine], None] | None = None) -> None:
+        self._record = record
         self._queue: asyncio.Queue[BuildLine | None] = asyncio.Queue()
         self._tails: dict[str, _Tail] = {}
 
@@ -86,6 +89,8 @@ class BuildEvents:
             tail = self._tails.get(event.vertex)
             if tail is not None:
                 tail.failed = bool(event.error) and event.error != CANCELED
+        if self._record is not None:
+            self._record(event)
         self._queue.put_nowait(event)
 
     def end(self) -> None:

@@ -38,12 +38,13 @@ from corten.build.solve.result import BuiltLayer, Results
 from corten.engine.build_answers import answer
 from corten.engine.build_caches import BuildCaches
 from corten.engine.build_definition import Definition, read_definition
-from corten.engine.build_events import BuildEvents
+from corten.engine.build_events import BUILD_CANCELED, BuildEvents
 from corten.engine.build_failure import describe_failure
 from corten.engine.build_frontend import foreign_frontend
 from corten.engine.build_images import BuildImages
 from corten.engine.build_machinery import Machinery
 from corten.engine.build_options import entitlements, plan_options
+from corten.engine.build_recording import Recording
 from corten.engine.build_registries import BuildRegistries
 from corten.engine.build_shell import ShellStand
 from corten.engine.build_sources import add_directories, open_context, scope_of
@@ -71,7 +72,7 @@ class RequestSecrets:
 
 
 class Build:
-    """Used once: `run`. `events` is what the client is told."""
+    """Used once: `run`. `events` is what the client is told, `recording` what is kept of it."""
 
     def __init__(
         self,
@@ -82,7 +83,8 @@ class Build:
         *,
         classic: bool = False,
     ) -> None:
-        self.events = BuildEvents()
+        self.recording = Recording(request)
+        self.events = BuildEvents(self.recording.take)
         self.task: asyncio.Task[None] | None = None
         self.shell = ShellStand(request.id, self.events.report)
         self._core = core
@@ -137,7 +139,7 @@ class Build:
         except asyncio.CancelledError:
             if not self._canceled:
                 raise
-            return BuildFailure(message="the build was canceled")
+            return BUILD_CANCELED
         except Exception as error:
             _log.exception("build %s failed", self._request.id)
             return BuildFailure(message=f"internal error while building: {type(error).__name__}: {error}")

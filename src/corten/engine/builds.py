@@ -1,4 +1,5 @@
-"""The builds facet: one build from its request to its end, any number at once; the build cache."""
+"""The builds facet: one build from its request to its end, any number at once; the build cache; what is known
+of builds that have ended."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from corten.api.build import BuildCacheItem, BuildPruned, BuildRequest
+from corten.engine.build_history import BuildHistory, HistoryStore
 from corten.engine.core import Core
 from corten.errors import Conflict, CortenError, NotFound
 
@@ -28,6 +30,7 @@ class BuildService:
         self._machinery: Machinery | None = None
         self._opening = asyncio.Lock()
         self._running: dict[str, Build] = {}
+        self.history = BuildHistory(HistoryStore(core.paths.build_history))
 
     async def run(
         self,
@@ -49,6 +52,8 @@ class BuildService:
         build = Build(self._core, machinery, request, upload, classic=classic)
         self._running[request.id] = build
         task = asyncio.create_task(build.run())
+        if request.call == "build":
+            task.add_done_callback(lambda _task: self.history.add(build.recording))
         build.task = task
         try:
             async for line in build.events:
@@ -120,6 +125,7 @@ class BuildService:
             build.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self.history.settle()
         if self._machinery is not None:
             await self._machinery.close()
             self._machinery = None

@@ -11,6 +11,7 @@
       volumes/<name>/_data
       build/                            the build cache: cache.db layers/ cache-mounts/ contexts/ downloads/
                                         git/
+      build/history/<id>.json           the record of a build that has ended
       build/running/<id>/               what a RUN that is under way needs
       spare/                            the next container's upper/ and work/
       trash/                            what is being deleted in the background
@@ -110,6 +111,10 @@ class Paths:
     def build(self) -> Path:
         """What belongs to the builder: its cache, layers, contexts. Made with the first build."""
         return self.root / "build"
+
+    @property
+    def build_history(self) -> Path:
+        return self.build / "history"
 
     @property
     def build_steps(self) -> Path:

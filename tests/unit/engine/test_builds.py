@@ -29,7 +29,7 @@ async def test_builds_that_come_together_open_the_cache_once(
             return [self]
 
     monkeypatch.setattr(build_machinery, "Machinery", Machinery)
-    core: Any = SimpleNamespace(paths=SimpleNamespace(build=tmp_path))
+    core: Any = SimpleNamespace(paths=SimpleNamespace(build=tmp_path, build_history=tmp_path))
     builds = BuildService(core)
     found: list[Any] = await asyncio.gather(*(builds.usage() for _ in range(3)))
     assert opened == 1 and found[0] == found[1] == found[2]
