@@ -34,6 +34,7 @@ def complete(line: str, corten: str = "true") -> list[str]:
         ("corten ps --no", ["--no-trunc"]),
         ("corten completion f", ["fish"]),
         ("corten image bootstrap b", ["busybox"]),
+        ("corten builder history l", ["logs", "ls"]),
     ],
 )
 def test_words(line: str, expected: list[str]) -> None:
@@ -43,6 +44,7 @@ def test_words(line: str, expected: list[str]) -> None:
 def test_names_are_asked_for() -> None:
     assert complete("corten stop w", "printf 'web\\nworker\\nother\\n'") == ["web", "worker"]
     assert complete("corten run -m 64m bus", "printf 'busybox:latest\\n'") == ["busybox:latest"]
+    assert complete("corten builder history logs 4", "printf '49c\\n5aa\\n'") == ["49c"]
 
 
 @pytest.mark.parametrize("script", [completion.bash, completion.zsh, completion.fish])
