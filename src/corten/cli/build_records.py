@@ -17,15 +17,21 @@ is the last."""
 
 
 def path(reference: str) -> str:
-    """Where the engine has a record. buildx's refs, in which builder and node come first, are understood."""
+    """Where the engine has a record. `reference` may be a build's `buildx.build.ref`: builder and node come
+    first. InvalidArgument."""
     from corten.client import http
 
-    return f"/corten/builds/{http.quote(reference.rpartition('/')[2] or '^0')}"
+    name = reference.removeprefix("corten/corten/")
+    if not name or "/" in name:
+        from corten.errors import InvalidArgument
+
+        raise InvalidArgument(f"invalid build {reference!r}: it is an id, its beginning, or ^N")
+    return f"/corten/builds/{http.quote(name)}"
 
 
 def find(session: Session, arguments: Sequence[str]) -> Json:
     """The record of the only argument, or of the last build."""
-    return session.get(path(arguments[0] if arguments else ""))
+    return session.get(path(arguments[0] if arguments else "^0"))
 
 
 def events(session: Session, record: Json) -> list[Json]:

@@ -30,7 +30,8 @@ _decode = msgspec.json.Decoder(BuildRecord).decode
 
 
 class HistoryStore:
-    """The files in one directory, which is made with the first. Everything blocks; one `add` at a time."""
+    """The files in one directory, which is made with the first. Everything blocks; what writes comes one by
+    one."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -155,11 +156,13 @@ class BuildHistory:
 
     async def remove(self, reference: str) -> None:
         await self.settle()
-        await asyncio.to_thread(self._store.remove, reference)
+        async with self._turn:
+            await asyncio.to_thread(self._store.remove, reference)
 
     async def clear(self) -> None:
         await self.settle()
-        await asyncio.to_thread(self._store.clear)
+        async with self._turn:
+            await asyncio.to_thread(self._store.clear)
 
     async def settle(self) -> None:
         """Waits until what is to be written is."""

@@ -1,7 +1,7 @@
 """What is kept of a build, taken down while it runs: the record, and the events that its log is drawn from.
 
-Nothing is kept that says more than its client was shown: no value of a secret or a build argument, and no
-password of a URL, which a client may see and a file may not.
+Nothing is kept that says more than the client was shown: no secret, and a build argument's value only where a
+step's name has it. Passwords of URLs, which a client may see, are left out.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class Recording:
             self._output(line)
         elif isinstance(line, VertexStarted):
             self._steps[line.vertex] = None
-            self._keep(msgspec.structs.replace(line, name=_without_passwords(line.name)))
+            self._keep(msgspec.structs.replace(line, name=_kept(line.name)))
         elif isinstance(line, VertexFinished):
             self._steps[line.vertex] = line
-            self._keep(msgspec.structs.replace(line, error=_without_passwords(line.error), misses=()))
+            self._keep(msgspec.structs.replace(line, error=_kept(line.error), misses=()))
         elif isinstance(line, VertexStatus):
             self._status(line)
         elif isinstance(line, BuildPlanned):
@@ -123,11 +123,12 @@ class Recording:
 
     def _status(self, line: VertexStatus) -> None:
         """Of each part the begin and the end are kept."""
-        part = (line.vertex, line.id)
+        name = _kept(line.id)
+        part = (line.vertex, name)
         if line.done or (part not in self._statuses and len(self._statuses) < _LONGEST):
             self._statuses.add(part)
             self._keep(
-                _TimedStatus(line.vertex, line.id, line.current, line.total, line.done, at=time.time_ns())
+                _TimedStatus(line.vertex, name, line.current, line.total, line.done, at=time.time_ns())
             )
 
     def _keep(self, event: msgspec.Struct, limit: int = _ALL_BYTES) -> bool:
@@ -139,13 +140,16 @@ class Recording:
         return True
 
 
-def _without_passwords(text: str) -> str:
+def _kept(text: str) -> str:
+    """Without passwords, and without the bytes of file names that are no text."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
     return _PASSWORD.sub("xxxxx@", text) if "://" in text else text
 
 
 def _shown(text: str, spaces: str = "") -> str:
     """For a terminal: without passwords, bounded, and without what a terminal would obey but for `spaces`."""
-    text = _without_passwords(text)[:_LONGEST]
+    text = _kept(text)[:_LONGEST]
     if text.isprintable():
         return text
     return "".join(
@@ -158,7 +162,7 @@ def _bounded(failure: BuildFailure) -> BuildFailure:
         message=_shown(failure.message, "\n\t"),
         error=failure.error,
         step=_shown(failure.step),
-        log=[_without_passwords(line) for line in failure.log],
+        log=[_kept(line) for line in failure.log],
         exit_code=failure.exit_code,
     )
 
@@ -168,7 +172,7 @@ def _context(request: BuildRequest) -> tuple[str, str]:
     context = request.context
     if isinstance(context, ContextDirectory):
         return context.path, context.path
-    return "", _without_passwords(context.url) if isinstance(context, ContextRemote) else ""
+    return "", _kept(context.url) if isinstance(context, ContextRemote) else ""
 
 
 def _dockerfile(request: BuildRequest, directory: str) -> str:

@@ -142,6 +142,9 @@ def test_lists_and_what_is_taken_from_them(corten: Corten, context: Path) -> Non
     assert "a status is completed" in history(corten, "ls", "--filter", "status=good", code=125)
     assert "invalid filter 'colour=red'" in history(corten, "ls", "--filter", "colour=red", code=125)
     assert "--all" in history(corten, "rm", code=125)
+    for wrong in ("", "/", "corten/corten/", "a/b", "^", "^x", "..", "%2e%2e"):
+        assert len(history(corten, "rm", wrong, code=1).splitlines()) == 1
+    assert len(history(corten, "ls").splitlines()) == 3
     assert history(corten, "rm", "^0", "^1").split() == rows
     assert history(corten, "ls", "--format", "{{.Ref}}") == ""
 

@@ -242,6 +242,17 @@ def test_nothing_secret_is_kept() -> None:
     assert found.context == found.name == "https://xxxxx@example.com/app.git"
 
 
+def test_a_file_name_that_is_no_text_fails_no_build() -> None:
+    recording = Recording(BuildRequest(id="x"))
+    recording.take(VertexStarted("v", "COPY \udcff", 1))
+    recording.take(VertexStatus("v", "\udcff", 1, 1))
+    recording.take(VertexFinished("v", 2, error="cannot read \udcff"))
+    recording.take(BuildFailure(message="cannot read \udcff", step="COPY \udcff", log=["\udcff"]))
+    found, events = recording.end()
+    assert b'"name":"COPY ?"' in events and b'"cannot read ?"' in events
+    assert msgspec.json.encode(found)
+
+
 def test_a_terminal_has_nothing_to_obey() -> None:
     hostile = "a\x1b[2Jb\r\n\u202e"
     found = recorded(
