@@ -132,7 +132,9 @@ def _is_pushed(output: ImageOutput | ArchiveOutput) -> bool:
 
 
 def _summary(assembled: Assembled, output: ImageOutput | ArchiveOutput) -> Exported:
-    names = tuple(name.canonical for name in output.names)
+    # What is pushed by its digest has no tag there.
+    untagged = isinstance(output, ImageOutput) and output.push_by_digest
+    names = tuple(name.repository if untagged else name.canonical for name in output.names)
     target = assembled.target.descriptor
     metadata: dict[str, Any] = {
         "containerimage.descriptor": msgspec.to_builtins(target),

@@ -67,6 +67,7 @@ async def test_by_digest(tmp_path: Path) -> None:
             [image], output("registry", name=f"{fake.host}/app", push_by_digest="true")
         )
         assert list(fake.manifests) == [exported.digest]
+        assert exported.metadata["image.name"] == f"{fake.host}/app"
 
 
 async def test_an_index_comes_behind_its_manifests(tmp_path: Path) -> None:
