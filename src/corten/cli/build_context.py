@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from corten.cli import build_specs
-from corten.errors import InvalidArgument
+from corten.errors import InvalidArgument, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 _HEAD = 512  # a tar's first header
+_URLS = ("http://", "https://")
+_PATIENCE = 60.0
 MAX_DOCKERFILE = 8 << 20
 _MAGIC = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
@@ -33,10 +35,15 @@ def choose(context: str, file: str, *, local: bool) -> Chosen:
     """`local`: the engine runs on this host, and reads a directory in place; else it is sent."""
     if context == "-" and file == "-":
         raise InvalidArgument("cannot use stdin for both the build context and the Dockerfile")
+    fields: dict[str, Json] = {}
+    if file.startswith(_URLS):
+        fields |= _text(_fetch(file), os.path.basename(file) or "Dockerfile")
+        file = "-"
+        if context == "-":
+            return _stdin_beside(fields)
     if context == "-":
         return _stdin(file)
-    fields: dict[str, Json] = {}
-    if file == "-":
+    if file == "-" and not fields:
         fields |= _text(_read_all(b""), "Dockerfile")
     if build_specs.is_remote(context) and not os.path.isdir(context):
         if file and file != "-":
@@ -87,6 +94,28 @@ def _stdin(file: str) -> Chosen:
         fields: dict[str, Json] = {"dockerfile": file} if file else {}
         return Chosen({**fields, "context": {"type": "upload"}}, _rest(head))
     return Chosen({**_text(_read_all(head), file or "Dockerfile"), "context": {"type": "empty"}})
+
+
+def _stdin_beside(fields: dict[str, Json]) -> Chosen:
+    """An archive on stdin; the Dockerfile came from elsewhere."""
+    chosen = _stdin("")
+    if chosen.archive is None:
+        raise InvalidArgument("--file names a Dockerfile, so the build context on stdin has to be an archive")
+    return Chosen({**chosen.fields, **fields}, chosen.archive)
+
+
+def _fetch(url: str) -> bytes:
+    import http.client
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=_PATIENCE) as answer:
+            data: bytes = answer.read(MAX_DOCKERFILE + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Unavailable(f"cannot fetch the Dockerfile {url}: {error}") from error
+    if len(data) > MAX_DOCKERFILE:
+        raise InvalidArgument(f"the Dockerfile {url} is larger than {MAX_DOCKERFILE} bytes")
+    return data
 
 
 def is_archive(head: bytes) -> bool:

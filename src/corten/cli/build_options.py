@@ -46,7 +46,7 @@ BUILD_OPTIONS: tuple[Option, ...] = (
     ("debug-shell", "", "bool", "", "Open a shell in the state before the step that failed"),
     ("disable-content-trust", "", "bool", "", "(hidden) accepted for Docker's sake"),
     ("explain", "", "bool", "", "Say of each step whether the cache had it, and if not, what changed"),
-    ("file", "f", "str", "FILE", "The Dockerfile (default CONTEXT/Dockerfile; - for stdin)"),
+    ("file", "f", "str", "FILE", "The Dockerfile, or its URL (default CONTEXT/Dockerfile; - for stdin)"),
     ("force-rm", "", "bool", "", "(hidden) nothing is ever left"),
     ("iidfile", "", "str", "FILE", "Write the image's id to a file"),
     ("isolation", "", "str", "MODE", "(hidden) Windows"),

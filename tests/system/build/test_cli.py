@@ -237,6 +237,19 @@ def test_urls(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
     assert failed.stderr == f"corten: there is nothing at {url}/nothing (404)\n"
 
 
+def test_a_dockerfile_by_its_url(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
+    directory, url = website
+    (directory / "own.Dockerfile").write_text("FROM busybox\nCOPY a.txt /x\n")
+    file = f"{url}/own.Dockerfile"
+    corten("build", "-q", "-t", "by:url", "-f", file, str(context))
+    assert run(corten, "by:url", "cat", "/x") == (context / "a.txt").read_text()
+    failed = corten("build", "-q", "-f", f"{url}/nothing", str(context), check=1)
+    assert failed.stderr.startswith(f"corten: cannot fetch the Dockerfile {url}/nothing: HTTP Error 404")
+    (directory / "big").write_bytes(b"#" * ((8 << 20) + 1))
+    failed = corten("build", "-q", "-f", f"{url}/big", str(context), check=125)
+    assert "is larger than 8388608 bytes" in failed.stderr
+
+
 def test_check(corten: Corten, tmp_path: Path) -> None:
     context = write_context(tmp_path, {"Dockerfile": "FROM busybox as one\nCMD echo hi\n"})
     done = corten("build", "--check", str(context), check=1)
