@@ -83,7 +83,7 @@ BUILD_OPTIONS: tuple[Option, ...] = (
         "SPEC",
         "A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]",
     ),
-    ("security-opt", "", "list", "OPTION", "Security option of each RUN: seccomp=unconfined, …"),
+    ("security-opt", "", "list", "OPTION", "Security option of each RUN; builds take seccomp=builtin only"),
     ("shm-size", "", "str", "BYTES", "Size of /dev/shm of each RUN"),
     ("squash", "", "bool", "", "(hidden) only to be refused"),
     (
