@@ -18,8 +18,8 @@ from corten.build.solve.layer_store import LayerStore
 from corten.build.solve.pruning import Pruner
 from corten.build.solve.solver import Solver
 from corten.engine.build_executor import BuildExecutor
+from corten.engine.build_gc import CacheLimits, configured_policies
 from corten.engine.build_pruning import (
-    CacheLimits,
     KeptDownloads,
     KeptRepositories,
     cache_item,
@@ -27,7 +27,6 @@ from corten.engine.build_pruning import (
     pruned,
 )
 from corten.engine.core import Core
-from corten.engine.disk_budget import configured_limit
 from corten.engine.results import Filters
 from corten.engine.snapshots import open_snapshotter
 
@@ -48,7 +47,7 @@ class Machinery:
         self._core = core
         self._contexts = contexts
         self._pruner = pruner
-        self.limits = CacheLimits(pruner, core.paths.build, configured_limit(table="build"))
+        self.limits = CacheLimits(pruner, configured_policies(core.paths.build))
         self.solver = solver
         self.layers = solver.layers
         self.tars = tars

@@ -1,24 +1,11 @@
-"""`builder prune` and `builder du`: the filters of Docker's API, what else is kept between builds, and the
-limits that hold without anybody asking.
-
-::
-
-    [build]
-    max_disk = "20GiB"
-
-of corten.toml limits what the build cache takes; without it a tenth of the disk does, but 2 GiB at least.
-What no build has used for two months goes in any case.
-"""
+"""`builder prune` and `builder du`: the filters of Docker's API, and what else is kept between builds."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
 import secrets
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,11 +13,11 @@ import msgspec
 
 from corten.api.build import BuildCacheItem, BuildPruned
 from corten.build.context.http_source import Download
-from corten.build.solve.pruning import CacheItem, Pruned, PruneOptions, Pruner
+from corten.build.solve.pruning import CacheItem, Pruned, PruneOptions
 from corten.content.allocation import allocated
 from corten.engine.results import Filters
 from corten.engine.timestamp import parse_time, rfc3339
-from corten.errors import CortenError, InvalidArgument
+from corten.errors import InvalidArgument
 from corten.snapshot.tree import remove_tree
 
 GIT, HTTP = "source.git.checkout", "source.http"
@@ -38,10 +25,6 @@ _FILTERS = (
     "until", "unused-for", "id", "parent", "parents", "type", "description", "inuse", "in-use", "shared",
     "private", "mutable", "immutable",
 )  # fmt: skip
-_QUIET_SECONDS = 20.0
-_UNUSED_SECONDS = 60 * 24 * 3600
-_SHARE_OF_DISK = 10
-_LEAST_BUDGET = 2 << 30
 
 
 class KeptRepositories:
@@ -165,49 +148,6 @@ def cache_item(item: CacheItem) -> BuildCacheItem:
         last_used_at=rfc3339(item.used),
         usage_count=item.uses,
     )
-
-
-class CacheLimits:
-    """Keeps the build cache within bounds, in the background, when builds have come to rest."""
-
-    def __init__(self, pruner: Pruner, place: Path, limit: int | None) -> None:
-        self._pruner = pruner
-        self._place = place
-        self._limit = limit
-        self._task: asyncio.Task[None] | None = None
-        self._again = 0.0
-
-    def soon(self) -> None:
-        """A build has ended."""
-        self._again = asyncio.get_running_loop().time() + _QUIET_SECONDS
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._later())
-
-    async def close(self) -> None:
-        """Gives up what is not done."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def enforce(self) -> Pruned:
-        """Removes what is too old, and then what is too much, what was used least recently first."""
-        old = PruneOptions(all=True, unused_since=time.time_ns() - _UNUSED_SECONDS * 10**9)
-        first = await self._pruner.prune(old)
-        second = await self._pruner.prune(PruneOptions(all=True, most=self.budget()))
-        return Pruned((*first.ids, *second.ids), first.freed + second.freed)
-
-    def budget(self) -> int:
-        """Bytes that the cache may take."""
-        if self._limit is not None:
-            return self._limit
-        return max(shutil.disk_usage(self._place).total // _SHARE_OF_DISK, _LEAST_BUDGET)
-
-    async def _later(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (left := self._again - loop.time()) > 0:
-            await asyncio.sleep(left)
-        with contextlib.suppress(CortenError, OSError):  # the next build's end tries again
-            await self.enforce()
 
 
 def _pattern(text: str) -> str:

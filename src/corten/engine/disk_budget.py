@@ -18,7 +18,9 @@ import contextlib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from corten.engine.core import Core
 from corten.engine.snapshots import config_files
@@ -101,23 +103,33 @@ class DiskBudget:
                 wake.set()
 
 
-def configured_limit(environ: Mapping[str, str] | None = None, *, table: str = "images") -> int | None:
-    """`max_disk` of a table, in bytes; None when nothing is configured. InvalidArgument."""
-    for path in config_files(os.environ if environ is None else environ):
+def configured_limit(environ: Mapping[str, str] | None = None) -> int | None:
+    """`max_disk` of `[images]`, in bytes; None when nothing is configured. InvalidArgument."""
+    path, table = configured_table(os.environ if environ is None else environ, "images", ("max_disk",))
+    return size_in_bytes(table["max_disk"], f"{path}: images.max_disk") if "max_disk" in table else None
+
+
+def configured_table(
+    environ: Mapping[str, str], name: str, keys: Sequence[str]
+) -> tuple[Path | None, dict[str, Any]]:
+    """A table of corten.toml and the file that has it: the first that sets one of its keys. InvalidArgument
+    for a file that cannot be read, and for other keys."""
+    for path in config_files(environ):
         if not path.exists():
             continue
         try:
-            found = tomllib.loads(path.read_text()).get(table, {})
+            found = tomllib.loads(path.read_text()).get(name, {})
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidArgument(f"cannot read {path}: {error}") from error
-        if not isinstance(found, dict) or set(found) - {"max_disk"}:
-            raise InvalidArgument(f"{path}: [{table}] is a table with the key max_disk")
-        if "max_disk" in found:
-            return _bytes(found["max_disk"], f"{path}: {table}.max_disk")
-    return None
+        if not isinstance(found, dict) or set(found) - set(keys):
+            raise InvalidArgument(f"{path}: [{name}] is a table with the key {' or '.join(keys)}")
+        if found:
+            return path, found
+    return None, {}
 
 
-def _bytes(value: object, where: str) -> int:
+def size_in_bytes(value: object, where: str) -> int:
+    """Of a number, or a text like "20GiB". InvalidArgument, which says `where`."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""Docker's filters of a prune, what contexts keep, and the limits that hold by themselves."""
+"""Docker's filters of a prune, what contexts keep."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import msgspec
 import pytest
 
 from corten.build.context.http_source import Download
-from corten.build.solve.pruning import CacheItem, Pruned, PruneOptions
+from corten.build.solve.pruning import CacheItem
 from corten.engine.build_pruning import (
-    CacheLimits,
     KeptDownloads,
     KeptRepositories,
     cache_item,
     prune_options,
 )
-from corten.engine.disk_budget import configured_limit
 from corten.errors import InvalidArgument
 
 HOUR = 3600 * 10**9
@@ -142,37 +140,3 @@ class TestDownloads:
             delete()
             assert (tmp_path / "d1").exists() is left
         assert (tmp_path / "d3").exists()
-
-
-class RecordingPruner:
-    def __init__(self) -> None:
-        self.asked: list[PruneOptions] = []
-
-    async def prune(self, options: PruneOptions) -> Pruned:
-        self.asked.append(options)
-        return Pruned((str(len(self.asked)),), 10)
-
-
-async def test_limits(tmp_path: Path) -> None:
-    pruner = RecordingPruner()
-    limits = CacheLimits(pruner, tmp_path, 5 << 30)  # type: ignore[arg-type]
-    assert await limits.enforce() == Pruned(("1", "2"), 20)
-    old, much = pruner.asked
-    assert old.unused_since is not None
-    assert old.unused_since < time.time_ns() - 59 * 24 * HOUR
-    assert (much.all, much.most) == (True, 5 << 30)
-    assert CacheLimits(pruner, tmp_path, None).budget() >= 2 << 30  # type: ignore[arg-type]
-    limits.soon()
-    await limits.close()
-    assert len(pruner.asked) == 2, "not while builds may come"
-
-
-def test_configuration(tmp_path: Path) -> None:
-    config = tmp_path / "corten.toml"
-    config.write_text('[images]\nmax_disk = "1GiB"\n[build]\nmax_disk = "3GB"\n')
-    environ = {"CORTEN_CONFIG": str(config)}
-    assert configured_limit(environ) == 1 << 30
-    assert configured_limit(environ, table="build") == 3_000_000_000
-    config.write_text("[build]\nmax_disc = 1\n")
-    with pytest.raises(InvalidArgument, match=r"\[build\] is a table with the key max_disk"):
-        configured_limit(environ, table="build")
