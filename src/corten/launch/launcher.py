@@ -181,19 +181,30 @@ def serve(engine: socket, lock: int, executor: Executor) -> None:
                     _rehearse(value, executor)
                 continue
             others = [*spares.values(), *starting.values()]
-            try:
-                spare = Spare(engine, lock, executor, namespaces=None, others=others, inherited=fds)
-                try:
-                    packets.send_packet(spare.socket, payload, fds)
-                except OSError:
-                    spare.socket.close()  # it ends with that: no request will come
-                    raise
-                starting[spare.socket.fileno()] = spare
-                events.register(spare.socket, 0)
-            except OSError as error:
-                _refuse(fds, payload, error)
-            for descriptor in fds:
-                os.close(descriptor)
+            started = _start(engine, lock, executor, payload, fds, others)
+            if started is not None:
+                starting[started.socket.fileno()] = started
+                events.register(started.socket, 0)
+
+
+def _start(
+    engine: socket, lock: int, executor: Executor, payload: bytes, fds: list[int], others: Sequence[Spare]
+) -> Spare | None:
+    """Fork a monitor for a request that found no spare; None: there can be none, and who asked was told."""
+    try:
+        spare = Spare(engine, lock, executor, namespaces=None, others=others, inherited=fds)
+        try:
+            packets.send_packet(spare.socket, payload, fds)
+        except OSError:
+            spare.socket.close()  # it ends with that: no request will come
+            raise
+    except OSError as error:
+        _refuse(fds, payload, error)
+        return None
+    finally:
+        for descriptor in fds:
+            os.close(descriptor)
+    return spare
 
 
 def _rehearse(plan: Any, executor: Executor) -> None:

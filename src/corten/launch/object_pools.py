@@ -13,7 +13,6 @@ _HEADER = 48  # ... of which the first begins here
 _BLOCKS = range(16, 513, 16)
 _MOST = 4096  # of one size; a CPython that was built without this allocator has no pools to wait for
 
-
 _taken: list[object] = []
 
 
