@@ -42,12 +42,23 @@ class Mirror:
 
     def remove_others(self) -> None:
         """The archive is complete: what it has not is removed."""
-        for directory, folders, files, fd in os.fwalk(".", dir_fd=self._root, follow_symlinks=False):
+        for directory, folders, files, fd in os.fwalk(
+            ".", onerror=_raise, dir_fd=self._root, follow_symlinks=False
+        ):
             above = "" if directory == "." else directory.removeprefix("./") + "/"
             for name in (*folders, *files):
                 if above + name not in self._come:
                     _remove(name, fd)
-            folders[:] = [name for name in folders if above + name in self._come]
+            # Links to directories are among them, and fwalk opens a link before it sees that it is one.
+            folders[:] = [name for name in folders if above + name in self._come and not _is_link(name, fd)]
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_link(name: str, fd: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
 
 
 def _remove(name: str, fd: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -79,6 +80,30 @@ def test_an_archive_that_ends_early_removes_nothing_else(place: Path) -> None:
     with pytest.raises(ArchiveError):
         unpack(iter((NEW[:1100],)), str(place / "out"), lambda name: name, mirror=True)
     assert {"old/deep/x", "kept/old", "old_link"} < set(tree(place / "out"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root becomes another user, whose rights end")
+def test_what_cannot_be_looked_into_is_an_error(tmp_path: Path) -> None:
+    shut, out = tmp_path / "shut", tmp_path / "out"
+    for directory in (shut, out, out / "kept"):
+        directory.mkdir(mode=0o700)
+    (out / "kept/old").write_text("old")
+    for path in (out, out / "kept"):
+        os.chown(path, 65534, 65534)
+    (out / "kept").chmod(0)
+    # A link to where nobody may go is not looked into.
+    linked, emptied = archive(("link", str(shut))), archive(("link", str(shut)), ("kept", None))
+    root = os.open(out, os.O_RDONLY)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match="kept"):
+            unpack(iter((emptied,)), f"/proc/self/fd/{root}", lambda name: name, mirror=True)
+        os.chmod("kept", 0o700, dir_fd=root)
+        unpack(iter((linked,)), f"/proc/self/fd/{root}", lambda name: name, mirror=True)
+    finally:
+        os.seteuid(0)
+        os.close(root)
+    assert os.listdir(out) == ["link"]
 
 
 def test_a_link_of_the_archive_leads_nowhere(place: Path) -> None:
