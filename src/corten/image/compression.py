@@ -37,6 +37,8 @@ _PIECE = 1 << 20
 _WINDOW = 32 << 10
 _FASTEST_LEVELS = 3
 """ISA-L's levels; the higher ones are zlib's."""
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Of a member without name and time."""
 _DEFAULT_LEVEL = {"gzip": 2, "estargz": 2, "zstd": 3}
 _LAST_BLOCK = b"\x03\x00"
 
@@ -106,7 +108,7 @@ class _Gzip:
         self._before = b""
         self._check = 0
         self._size = 0
-        self._write(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")
+        self._write(GZIP_HEADER)
 
     def write(self, data: bytes) -> None:
         self._buffer += data
@@ -137,11 +139,16 @@ class _Gzip:
 
 def _deflate(piece: bytes, before: bytes, level: int) -> bytes:
     """Whole deflate blocks that end at a byte's border, and none of which is the last."""
+    deflate = raw_deflate(level, before)
+    return bytes(deflate.compress(piece) + deflate.flush(zlib.Z_SYNC_FLUSH))
+
+
+def raw_deflate(level: int, before: bytes = b"") -> Any:
+    """A `zlib.compressobj` without header and trailer; `before` is what came before, at most 32 KiB."""
     # Level 0 of ISA-L compresses; zlib's stores, which is what is meant.
     library: Any = isal_zlib if 0 < level <= _FASTEST_LEVELS else zlib
     options = {"zdict": before} if before else {}
-    deflate = library.compressobj(level, wbits=-15, **options)
-    return bytes(deflate.compress(piece) + deflate.flush(library.Z_SYNC_FLUSH))
+    return library.compressobj(level, wbits=-15, **options)
 
 
 class _Zstandard:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from isal import isal_zlib
 
+from corten.image.compression import GZIP_HEADER, Write, raw_deflate
 from corten.image.estargz.toc import TocEntry
 
-Write = Callable[[bytes], object]
-
-_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_FASTEST_LEVELS = 3
-"""ISA-L's levels; the higher ones are zlib's."""
 _SMALL = 32 << 10
 """Compressed at once: handing it over would take longer."""
 
@@ -38,15 +31,21 @@ class Members:
         self.offset = 0
 
     def add(self, data: bytes | memoryview) -> None:
-        """Some more of a member that ends with the next `chunk` or `settle`."""
+        """Some more of a member that ends with the next `chunk`, `end` or `settle`."""
         if data:
             if self._open is None:
                 self._open = _Stream(self._level)
             self._open.add(data)
 
+    def end(self) -> None:
+        """The next bytes are those of another member: one is kept in memory until it ends."""
+        if self._open is not None:
+            stream, self._open = self._open, None
+            self._queue(stream.end(), None)
+
     def chunk(self, data: bytes, entry: TocEntry) -> None:
         """A member of its own; `entry` learns where it begins, at the latest when all is settled."""
-        self._end()
+        self.end()
         if len(data) <= _SMALL:
             self._queue(_member(self._level, data), entry)
         else:
@@ -54,18 +53,13 @@ class Members:
 
     def settle(self) -> None:
         """Everything that was added is written."""
-        self._end()
+        self.end()
         while self._pending:
             self._next()
 
     def close(self) -> None:
         """Lets go of the threads; after an error, too."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _end(self) -> None:
-        if self._open is not None:
-            stream, self._open = self._open, None
-            self._queue(stream.end(), None)
 
     def _queue(self, member: Future[bytes] | bytes, entry: TocEntry | None) -> None:
         self._pending.append((member, entry))
@@ -85,10 +79,8 @@ class _Stream:
     """One gzip member, bit by bit."""
 
     def __init__(self, level: int) -> None:
-        # Level 0 of ISA-L compresses; zlib's stores, which is what is meant.
-        library: Any = isal_zlib if 0 < level <= _FASTEST_LEVELS else zlib
-        self._deflate = library.compressobj(level, wbits=-15)
-        self._parts = [_HEADER]
+        self._deflate = raw_deflate(level)
+        self._parts = [GZIP_HEADER]
         self._check = 0
         self._size = 0
 

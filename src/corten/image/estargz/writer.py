@@ -19,7 +19,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from corten.image.estargz.members import Members, Write
+from corten.image.compression import Write
+from corten.image.estargz.members import Members
 from corten.image.estargz.toc import (
     LANDMARK_CONTENTS,
     NO_PREFETCH_LANDMARK,
@@ -41,7 +42,7 @@ from corten.snapshot.tar_writer import TarWriter
 CHUNK = 4 << 20
 
 _MOST_UNREAD = 4 * DEFAULT_LIMITS.max_pax
-"""So much can lie before what the reader has understood; more of it is behind the end of the archive."""
+"""So much can lie before an entry; what is more belongs to none that has contents, and may have any size."""
 
 
 def write_estargz(tar: Read, write: Write, level: int) -> Facts:
@@ -64,7 +65,7 @@ class _Layer:
         self._hash = hashlib.sha256()
         self._size = 0
         self._entries: list[TocEntry] = []
-        self._raw = _Recorded(tar, self._add)
+        self._raw = _Recorded(tar, self._add_much)
         self._reader = TarReader(self._raw.read, what="layer")
 
     def convert(self, write: Callable[[bytes], object]) -> Facts:
@@ -139,14 +140,18 @@ class _Layer:
         self._count(data)
         self._members.add(data)
 
+    def _add_much(self, data: bytes) -> None:
+        self._add(data)
+        self._members.end()
+
     def _count(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
         self._size += len(data)
 
 
 class _Recorded:
-    """What a tar reader has read, to be had again up to the place where it is. What it reads behind the end
-    of the archive goes to `overflow`."""
+    """What a tar reader has read, to be had again up to the place where it is. What it passes over without an
+    entry (the end of the archive, most of all) goes to `overflow`."""
 
     def __init__(self, read: Read, overflow: Callable[[bytes], None]) -> None:
         self._read = read

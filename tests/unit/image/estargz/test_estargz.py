@@ -141,6 +141,14 @@ def test_what_lies_behind_the_end_stays() -> None:
     assert files(blob)["a/two"] == NOISE
 
 
+def test_what_lies_behind_the_end_is_not_kept_in_memory() -> None:
+    tar = io.BytesIO(make_tar({}) + 4 * NOISE)
+    out: list[bytes] = []
+    write_estargz(tar.read, out.append, 2)
+    assert gzip.decompress(b"".join(out)).startswith(tar.getvalue())
+    assert max(len(piece) for piece in out) < len(NOISE)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("stargz.index.json", "has a file of that name itself"), ("\udcff", "no UTF-8")],
