@@ -16,11 +16,16 @@ class PolicedImages:
         self._policy = policy
 
     async def resolve(self, reference: str, platform: Platform) -> ResolvedImage:
-        """See ImageResolver. The policy is asked before the look-up, and again with the digest that was
+        """See ImageResolver. The policy is asked before the look-up, and again with each digest that was
         found."""
-        found = await self._images.resolve(self._policy.image(reference), platform)
-        again = self._policy.image(found.reference)
-        return found if again == found.reference else await self._images.resolve(again, platform)
+        tried: set[str] = set()
+        taken = self._policy.image(reference)
+        while True:
+            tried.add(taken)
+            found = await self._images.resolve(taken, platform)
+            taken = self._policy.image(found.reference)
+            if taken == found.reference or taken in tried:
+                return found
 
     async def resolve_layout(self, context: str, selector: str, platform: Platform) -> ResolvedImage:
         """See ImageResolver; the policy is asked by the source with its digest."""

@@ -15,6 +15,7 @@ from corten.build.source_policy.model import Action, Condition, MatchType, Polic
 from corten.errors import Denied, InvalidArgument
 
 _MOST_CONVERSIONS = 20
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
@@ -89,8 +90,8 @@ def _pattern(selector: Selector) -> re.Pattern[str]:
 
 
 def _compiled(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text.replace(r"\z", r"\Z"))
+    try:  # the end is \z in Go, \Z here
+        return re.compile(_ESCAPED.sub(lambda found: r"\Z" if found[0] == r"\z" else found[0], text))
     except re.error as error:
         raise InvalidArgument(
             f"the source policy has an invalid regular expression {text!r}: {error}"

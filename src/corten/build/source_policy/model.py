@@ -80,7 +80,7 @@ def parse_policy(data: bytes) -> Policy:
     that does not count."""
     try:
         policy = msgspec.convert(_spelt(msgspec.json.decode(data)), Policy)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"the source policy cannot be read: {error}") from error
     if policy.version not in (0, VERSION):
         raise InvalidArgument(f"the source policy has version {policy.version}: expected {VERSION}")

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from corten.build.graph import GitSource, HttpSource, LocalSource
+from corten.build.plan.model import ResolvedImage
+from corten.build.plan.policed import PolicedImages
 from corten.build.source_policy.evaluation import Named, evaluate
 from corten.build.source_policy.model import Action, Condition, MatchType, Policy, parse_policy
 from corten.build.source_policy.sources import SourcePolicy, named_source
 from corten.errors import Denied, InvalidArgument, Unsupported
+from corten.oci.image_config import ImageConfig
+from corten.oci.platform import Platform
 
 BUSYBOX = "docker-image://docker.io/library/busybox:latest"
 ALPINE = "docker-image://docker.io/library/alpine:latest"
@@ -130,8 +134,10 @@ def test_both_spellings_and_numbers() -> None:
         ('{"rules": [{"action": "FORBID", "selector": {}}]}', "'FORBID' is none of ALLOW, DENY, CONVERT"),
         ('{"rules": [{"actoin": "DENY", "selector": {}}]}', "actoin"),
         ('{"rules": [{"action": "CONVERT", "selector": {}}]}', "has no updates"),
+        ("[" * 100_000, "recursion"),
+        ("[" * 900 + "]" * 900, "cannot be read"),
     ],
-    ids=["json", "version", "action", "field", "updates"],
+    ids=["json", "version", "action", "field", "updates", "deep", "nested"],
 )
 def test_what_is_no_policy(text: str, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
@@ -172,3 +178,44 @@ def test_repositories() -> None:
 def test_contexts_can_be_denied() -> None:
     with pytest.raises(Denied, match="local://context"):
         SourcePolicy(policy(("DENY", "local://*"))).source(LocalSource("context"))
+
+
+@pytest.mark.parametrize(("pattern", "holds"), [(r"dir\\z$", True), (r"z\z", True), (r"dir\z", False)])
+def test_the_end_is_written_as_in_go(pattern: str, holds: bool) -> None:
+    rules = policy(("DENY", pattern), match="REGEX")
+    if holds:
+        with pytest.raises(Denied):
+            evaluate(rules, Named(r"local://dir\z"))
+    else:
+        evaluate(rules, Named(r"local://dir\z"))
+
+
+class Pinning:
+    """Images that all exist, with a digest that tells how often one was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def resolve(self, reference: str, platform: Platform) -> ResolvedImage:
+        self.asked.append(reference)
+        return ResolvedImage(f"{reference}@sha256:{len(self.asked):064}", ImageConfig("linux", "amd64"))
+
+    async def resolve_layout(self, context: str, selector: str, platform: Platform) -> ResolvedImage:
+        raise AssertionError
+
+
+async def test_each_digest_that_is_found_is_judged() -> None:
+    images, platform = Pinning(), Platform("linux", "amd64")
+    moved = ("CONVERT", "docker-image://docker.io/library/busybox:latest@*", ALPINE)
+    with pytest.raises(Denied, match=r"alpine:latest@sha256:0+2 is denied"):
+        await PolicedImages(images, SourcePolicy(policy(moved, ("DENY", "*alpine*@*")))).resolve(
+            "docker.io/library/busybox:latest", platform
+        )
+    assert images.asked == ["docker.io/library/busybox:latest", "docker.io/library/alpine:latest"]
+
+
+async def test_an_image_is_looked_up_once_where_its_digest_changes_nothing() -> None:
+    images, platform = Pinning(), Platform("linux", "amd64")
+    rules = policy(("CONVERT", "docker-image://docker.io/library/alpine:*", ALPINE))
+    await PolicedImages(images, SourcePolicy(rules)).resolve("docker.io/library/alpine:3", platform)
+    assert images.asked == ["docker.io/library/alpine:latest"]
