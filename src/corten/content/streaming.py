@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from corten.content.store import ContentStore
 
@@ -28,5 +29,6 @@ async def data_pieces(data: bytes, offset: int = 0) -> AsyncIterator[bytes]:
 
 async def blob_pieces(content: ContentStore, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
     """The same of a blob of the store. NotFound."""
-    async for piece in file_pieces(content.open(digest), offset):
-        yield piece
+    async with aclosing(file_pieces(content.open(digest), offset)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            yield piece

@@ -32,10 +32,14 @@ async def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_the_descriptor_is_closed_when_nobody_reads_on(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(3 << 20))
+    content = ContentStore(tmp_path)
+    blob = content.add(bytes(3 << 20))
     before = descriptors()
-    async with aclosing(file_pieces(os.open(path, os.O_RDONLY))) as pieces:  # type: ignore[type-var]
-        async for _piece in pieces:
-            break
-    assert descriptors() == before
+    for pieces in (
+        file_pieces(os.open(content.path(blob.digest), os.O_RDONLY)),
+        blob_pieces(content, blob.digest),
+    ):
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for _piece in pieces:
+                break
+        assert descriptors() == before
