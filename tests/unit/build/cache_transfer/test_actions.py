@@ -125,6 +125,20 @@ async def test_a_busy_service(server: ActionsServer, url: dict[str, str]) -> Non
         server.failures.clear()
 
 
+@pytest.mark.parametrize(
+    "place", ["", "file:///etc/passwd", "http://host:port/", "http://a/\r\nX: y"], ids=repr
+)
+async def test_a_service_that_names_no_place(
+    server: ActionsServer, url: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with KeyedStores() as stores:
+        store = opened(stores, token=server.token((MAIN, 3)), **url)
+        await store.write_manifests(lambda earlier: b"{}")
+        monkeypatch.setattr("tests.actions_cache_server._Handler._url", lambda handler, entry: place)
+        with pytest.raises(CortenError, match=r"cannot look for index-.* names a place that is no URL$"):
+            await store.manifests()
+
+
 async def test_no_room(server: ActionsServer) -> None:
     async with KeyedStores() as stores:
         store = opened(stores, token=server.token((MAIN, 3)), url_v2=server.url)
@@ -174,8 +188,11 @@ def test_versions() -> None:
         ({}, "needs token=…, or the variable ACTIONS_RUNTIME_TOKEN"),
         ({"token": "t"}, "needs url=…, or one of the variables"),
         ({"token": "t", "url": "x"}, "url is no URL"),
+        ({"token": "t", "url": "https://a:port"}, "url is no URL"),
+        ({"token": "t", "url": "https://a:b@host"}, "url must not have a password in it"),
         ({"token": "t", "url": "https://a", "version": "3"}, "version is 1 or 2"),
         ({"token": "t", "url": "https://a", "timeout": "soon"}, "timeout is a time like 10m"),
+        ({"token": "t", "url": "https://a", "timeout": "0"}, "timeout must be more than nothing"),
         ({"token": "t", "url": "https://a", "scope": "a,b"}, "scope must not have a comma"),
         ({"token": "t", "url": "https://a", "bucket": "b"}, "unknown attribute 'bucket'"),
     ],

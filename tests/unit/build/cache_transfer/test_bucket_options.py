@@ -99,6 +99,7 @@ def test_everything_given() -> None:
         ({"upload_parallelism": "0"}, "is a positive number"),
         ({"retry_mode": "never"}, "retry_mode is standard or adaptive"),
         ({"endpoint_url": "localhost:9000"}, "endpoint_url is no URL"),
+        ({"endpoint_url": "https://host:99999"}, "endpoint_url is no URL"),
         ({"endpoint_url": "https://a:b@host"}, "must not have a password in it"),
         ({"ref": "x"}, "unknown attribute 'ref'"),
         ({"use_path_style": "perhaps"}, "invalid value 'perhaps' of use_path_style"),

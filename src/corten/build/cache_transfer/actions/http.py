@@ -101,27 +101,15 @@ class ServiceClient:
         end = time.monotonic() + self._seconds
         attempt = 0
         while True:
-            retry_after = None
-            try:
-                answer = await self.transport.call(
-                    method,
-                    target,
-                    what=what,
-                    headers=sent,
-                    body=body,
-                    accept=_ANY,
-                    limit=_LIMIT,
-                    retry=False,
-                )
-            except Unavailable as error:
-                failure: CortenError = error
-            else:
-                if answer.status in _DONE:
-                    return answer
-                failure = _explained(answer, what)
-                retry_after = answer.headers.get("Retry-After")
-                if answer.status not in RETRIED:
-                    raise failure
+            answer = await self.transport.call(
+                method, target, what=what, headers=sent, body=body, accept=_ANY, limit=_LIMIT
+            )
+            if answer.status in _DONE:
+                return answer
+            failure = _explained(answer, what)
+            if answer.status not in RETRIED:
+                raise failure
+            retry_after = answer.headers.get("Retry-After")
             delay = self.transport.retry.delay(attempt, retry_after)
             if delay is None or time.monotonic() + delay > end:
                 raise failure

@@ -4,11 +4,10 @@ the environment is looked up by the client."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import msgspec
 
-from corten.build.instructions.notation import parse_duration
+from corten.build.cache_transfer.attributes import parse_seconds, parse_url
 from corten.errors import InvalidArgument
 
 ACTIONS_KEYS = frozenset(
@@ -64,34 +63,16 @@ def parse_actions(flag: str, attributes: Mapping[str, str]) -> ActionsCache:
     scope = given.get("scope", "buildkit")
     if "," in scope:
         raise InvalidArgument(f"{what}: scope must not have a comma in it, as keys are separated by commas")
+    timeout = parse_seconds(what, given, "timeout", "10m")
+    if timeout <= 0:
+        raise InvalidArgument(f"{what}: timeout must be more than nothing")
     return ActionsCache(
-        url=_url(what, "url", url),
+        url=parse_url(what, "url", url),
         token=given["token"],
         version=version,
         scope=scope,
-        timeout=_seconds(what, given.get("timeout", "10m")),
+        timeout=timeout,
         repository=given.get("repository", ""),
         api_token=given.get("ghtoken", ""),
-        api_url=_url(what, "api_url", given.get("api_url", _API)),
+        api_url=parse_url(what, "api_url", given.get("api_url", _API)),
     )
-
-
-def _url(what: str, key: str, text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
-    except ValueError:
-        valid = False
-    if not valid:
-        raise InvalidArgument(f"{what}: {key} is no URL: expected http(s)://HOST[:PORT]/PATH")
-    return text.rstrip("/")
-
-
-def _seconds(what: str, text: str) -> float:
-    try:
-        seconds = parse_duration(text) / 1e9
-    except ValueError:
-        seconds = 0.0
-    if seconds <= 0:
-        raise InvalidArgument(f"{what}: timeout is a time like 10m or 90s, not {text!r}")
-    return seconds

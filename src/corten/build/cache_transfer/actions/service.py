@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from corten.build.cache_transfer.actions.http import ServiceClient, clean
+from corten.build.cache_transfer.attributes import is_url
 from corten.errors import Unavailable
 
 # No paths, unlike actions/cache: entries of the two do not meet.
@@ -69,15 +70,18 @@ class ServiceV1:
 
     async def find(self, key: str) -> Entry | None:
         """See CacheService."""
+        what = f"look for {key}"
         found = await self._client.ask(
             "GET",
             f"{self._base}/cache?keys={quote(key, safe='')}&version={VERSION}",
             None,
             _FoundV1,
-            what=f"look for {key}",
+            what=what,
             accept=_V1,
         )
-        return Entry(found.cache_key, found.location) if found is not None and found.cache_key else None
+        if found is None or not found.cache_key:
+            return None
+        return Entry(found.cache_key, _address(found.location, what))
 
     async def save(self, key: str, size: int, read: Read, progress: Callable[[int], None]) -> None:
         """See CacheService."""
@@ -131,15 +135,18 @@ class ServiceV2:
 
     async def find(self, key: str) -> Entry | None:
         """See CacheService."""
+        what = f"look for {key}"
         found = await self._client.ask(
             "POST",
             self._base + "GetCacheEntryDownloadURL",
             {"key": key, "restore_keys": [key], "version": VERSION},
             _FoundV2,
-            what=f"look for {key}",
+            what=what,
             accept=_V2,
         )
-        return Entry(found.matched_key, found.signed_download_url) if found is not None and found.ok else None
+        if found is None or not found.ok:
+            return None
+        return Entry(found.matched_key, _address(found.signed_download_url, what))
 
     async def save(self, key: str, size: int, read: Read, progress: Callable[[int], None]) -> None:
         """See CacheService."""
@@ -150,7 +157,7 @@ class ServiceV2:
         if created is None or not created.ok:
             reason = clean(created.message) if created is not None else ""
             raise Unavailable(f"cannot {what}: the service does not take it: {reason or 'it says no more'}")
-        await self._blocks(created.signed_upload_url, size, read, progress, what)
+        await self._blocks(_address(created.signed_upload_url, what), size, read, progress, what)
         target = self._base + "FinalizeCacheEntryUpload"
         told = asked | {"size_bytes": str(size)}
         done = await self._client.ask("POST", target, told, _FinalizedV2, what=what, accept=_V2)
@@ -183,6 +190,12 @@ class ServiceV2:
             "Content-Length": str(size),
         }
         await self._client.call("PUT", url, what=what, headers=headers, body=body, signed=True)
+
+
+def _address(url: str, what: str) -> str:
+    if not is_url(url):
+        raise Unavailable(f"cannot {what}: the cache service names a place that is no URL")
+    return url
 
 
 def _chunks(size: int) -> list[tuple[int, int]]:

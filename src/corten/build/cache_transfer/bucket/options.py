@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from corten.build.cache_transfer.attributes import parse_seconds, parse_url
 from corten.build.export.compression import parse_bool
-from corten.build.instructions.notation import parse_duration
 from corten.errors import InvalidArgument, Unsupported
 
 S3_KEYS = frozenset(
@@ -127,10 +127,10 @@ def parse_s3(flag: str, attributes: Mapping[str, str]) -> S3Cache:
         bucket=given["bucket"],
         region=given["region"],
         keys=keys,
-        endpoint=_url(what, "endpoint_url", given["endpoint_url"]) if "endpoint_url" in given else "",
+        endpoint=parse_url(what, "endpoint_url", given["endpoint_url"]) if "endpoint_url" in given else "",
         path_style=parse_bool(attributes, "use_path_style", False),
         access_key=_access_key(what, given),
-        touch_refresh=_seconds(what, "touch_refresh", given.get("touch_refresh", "24h")),
+        touch_refresh=parse_seconds(what, given, "touch_refresh", "24h"),
         parallel=_positive(what, "upload_parallelism", given.get("upload_parallelism", "4")),
         attempts=_positive(what, "retry_max_attempts", given["retry_max_attempts"])
         if "retry_max_attempts" in given
@@ -148,7 +148,7 @@ def parse_azure(flag: str, attributes: Mapping[str, str]) -> AzureCache:
             f"{what} needs account_url=https://ACCOUNT.blob.core.windows.net, or the variable "
             "BUILDKIT_AZURE_STORAGE_ACCOUNT_URL"
         )
-    url = _url(what, "account_url", given["account_url"])
+    url = parse_url(what, "account_url", given["account_url"])
     account = given.get("account_name") or (urlsplit(url).hostname or "").partition(".")[0]
     prefix = given.get("prefix", "")
     keys = Keys(
@@ -205,27 +205,7 @@ def _access_key(what: str, given: Mapping[str, str]) -> AccessKey | None:
     return AccessKey(identity, secret, given.get("session_token", "")) if identity else None
 
 
-def _url(what: str, key: str, text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and parts.hostname and not parts.query
-    except ValueError:
-        valid = None
-    if not valid:
-        raise InvalidArgument(f"{what}: {key} is no URL: expected http(s)://HOST[:PORT]")
-    if parts.username is not None:
-        raise InvalidArgument(f"{what}: {key} must not have a password in it")
-    return text.rstrip("/")
-
-
 def _positive(what: str, key: str, text: str) -> int:
     if not text.isdecimal() or len(text) > 4 or int(text) < 1:
         raise InvalidArgument(f"{what}: {key} is a positive number, not {text!r}")
     return int(text)
-
-
-def _seconds(what: str, key: str, text: str) -> float:
-    try:
-        return parse_duration(text) / 1e9
-    except ValueError:
-        raise InvalidArgument(f"{what}: {key} is a time like 24h or 90m, not {text!r}") from None
