@@ -7,22 +7,7 @@ from urllib.parse import urlsplit
 
 from corten.build.instructions.notation import parse_duration
 from corten.errors import InvalidArgument
-
-
-def is_url(text: str) -> bool:
-    """Whether requests can go there: http(s), a host, and nothing that ends the line of a request."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    return bool(
-        parts.scheme in ("http", "https")
-        and parts.hostname
-        and port != 0
-        and text.isprintable()
-        and " " not in text
-    )
+from corten.image.registry.address import is_url
 
 
 def parse_url(what: str, key: str, text: str) -> str:

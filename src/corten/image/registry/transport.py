@@ -7,13 +7,14 @@ import copy
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from corten.errors import CortenError, IntegrityError, Unavailable
+from corten.image.registry.address import located
 from corten.image.registry.answer import explain
 from corten.image.registry.auth import Authorizer
 from corten.image.registry.challenge import parse_challenges
@@ -278,12 +279,12 @@ class Transport:
         raise Unavailable(f"cannot {what}: {self.endpoint.host} redirects in circles")
 
     def _redirected(self, url: str, location: str, what: str) -> str:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        target = located(url, location)
+        if target is None:
             raise Unavailable(
-                f"cannot {what}: {self.endpoint.host} redirects to {target[:200]!r}, which is no URL"
+                f"cannot {what}: {self.endpoint.host} redirects to {location[:200]!r}, which is no URL"
             )
+        parts = urlsplit(target)
         if urlsplit(url).scheme == "https" and parts.scheme == "http" and not self.endpoint.insecure:
             raise Unavailable(
                 f"cannot {what}: {self.endpoint.host} redirects to {parts.netloc} without TLS, which "

@@ -8,9 +8,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from corten.errors import Conflict, CortenError, InvalidArgument, NotFound, Unavailable
+from corten.image.registry.address import located
 from corten.image.registry.transport import Answer, Transport
 from corten.oci.descriptor import Descriptor
 from corten.oci.digest import Digest
@@ -185,7 +186,12 @@ class Uploader:
         location = answer.headers.get("Location")
         if not location:
             raise Conflict(f"cannot {what}: {self._transport.endpoint.host} does not say where to upload to")
-        target = urljoin(answer.url, location)
+        target = located(answer.url, location)
+        if target is None:
+            raise Unavailable(
+                f"cannot {what}: {self._transport.endpoint.host} says to upload to {location[:200]!r}, "
+                "which is no URL"
+            )
         here, there = urlsplit(answer.url), urlsplit(target)
         if here.scheme == "https" and there.scheme == "http" and here.hostname == there.hostname:
             # A registry behind a proxy that ends TLS often believes that it speaks http.

@@ -504,6 +504,16 @@ async def test_a_redirect_target_that_asks_gets_nothing(store: ImageStore, tmp_p
         assert {authorization for _, _, authorization in thief.log} == {""}
 
 
+@pytest.mark.parametrize("location", ["http://h:port/x", "http://[h/x", "http://h:0/x", "ftp://h/x"])
+async def test_redirects_to_what_is_no_url(store: ImageStore, tmp_path: Path, location: str) -> None:
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=302, headers={"Location": location})
+
+    async with FakeRegistry() as fake:
+        fake.hook = hook
+        await fails(store, fake, tmp_path, Unavailable, "which is no URL")
+
+
 async def test_redirects_in_circles(store: ImageStore, tmp_path: Path) -> None:
     async def hook(request: web.Request) -> web.StreamResponse | None:
         return web.Response(status=302, headers={"Location": request.path})

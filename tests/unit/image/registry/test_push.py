@@ -173,3 +173,14 @@ async def test_uploads_that_fail(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="out of disk"):
             await client.upload_blob("app", blob_of(b"abc"), reader(b"abc"))
         assert fake.blobs == {}
+
+
+@pytest.mark.parametrize("location", ["http://h:port/x", "http://[h/x", "ftp://h/x"])
+async def test_uploads_to_what_is_no_url(tmp_path: Path, location: str) -> None:
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=202, headers={"Location": location}) if request.method == "POST" else None
+
+    async with FakeRegistry() as fake, registries(tmp_path) as known:
+        fake.hook = hook
+        with pytest.raises(Unavailable, match="which is no URL"):
+            await known.client(fake.host).upload_blob("app", blob_of(b"abc"), reader(b"abc"))

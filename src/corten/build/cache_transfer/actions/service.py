@@ -18,8 +18,8 @@ from urllib.parse import quote
 import msgspec
 
 from corten.build.cache_transfer.actions.http import ServiceClient, clean
-from corten.build.cache_transfer.attributes import is_url
 from corten.errors import Unavailable
+from corten.image.registry.address import is_url
 
 # No paths, unlike actions/cache: entries of the two do not meet.
 VERSION = hashlib.sha256(b"|go-actionscache-1.0").hexdigest()
