@@ -15,7 +15,7 @@ gcpolicy) that are applied in order::
     max_used_space = "512MB"     # until the cache takes no more, ...
     min_free_space = "10%"       # ... and so much of the disk is free, ...
     reserved_space = "1GiB"      # ... but so much may stay
-    all = true                   # also what images share
+    all = true                   # also what images share, and sources and cache mounts used within two days
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _QUIET_SECONDS = 20.0
 _UNUSED = "1440h"
 _SHARE_OF_DISK = 10
 _LEAST_BUDGET = 2 << 30
+_ANY_OF = frozenset({"id", "parent", "parents", "type", "description"})
+"""Filters of which several values in one pass mean any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +57,10 @@ class GcPolicy:
 
     def options(self) -> list[PruneOptions]:
         """What to prune now, one after the other. InvalidArgument."""
-        kept: Filters = {"until": [self.keep]} if self.keep else {}
+        kept = [self.keep] if self.keep else []
         return [
             prune_options(
-                filters | kept,
+                {**filters, "until": [*filters.get("until", ()), *kept]},
                 all=self.all,
                 reserved_space=self.reserved_space,
                 max_used_space=self.max_used_space,
@@ -159,7 +161,8 @@ def _policy(entry: _Entry, where: str, total: int) -> GcPolicy:
 
 
 def _alternatives(texts: Sequence[str], where: str) -> tuple[Filters, ...]:
-    """Each text is `key==value` or several with commas between; of one key alone, all in one."""
+    """Each text is `key==value`, or several with commas between that all hold. What one pass can look for
+    together is one, so that the oldest of them goes first."""
     found: list[Filters] = []
     for text in texts:
         filters: Filters = {}
@@ -167,8 +170,10 @@ def _alternatives(texts: Sequence[str], where: str) -> tuple[Filters, ...]:
             key, equals, value = condition.partition("=")
             if not equals or key.endswith(("!", "~")):
                 raise InvalidArgument(f"{where}: invalid filter {text!r}: expected key==value")
-            filters.setdefault(key.strip(), []).append(value.removeprefix("=").strip())
-        if found and len(filters) == 1 and found[-1].keys() == filters.keys():
+            if key.strip() in filters:
+                raise InvalidArgument(f"{where}: invalid filter {text!r}: it has {key.strip()} twice")
+            filters[key.strip()] = [value.removeprefix("=").strip()]
+        if found and len(filters) == 1 and found[-1].keys() == filters.keys() <= _ANY_OF:
             for key, values in filters.items():
                 found[-1][key] += values
         else:

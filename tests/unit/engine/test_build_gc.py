@@ -77,6 +77,23 @@ async def test_policies_in_order(tmp_path: Path) -> None:
     assert last.free == shutil.disk_usage(tmp_path).total // 10
 
 
+async def test_filters_are_alternatives_and_their_parts_are_not(tmp_path: Path) -> None:
+    pruner = RecordingPruner()
+    found = policies(
+        tmp_path,
+        """
+        [[build.gc]]
+        filters = ["shared==true", "shared==false", "until==2h", "until==9h", "until==72h,type==regular"]
+        keep_duration = "4h"
+        """,
+    )
+    await CacheLimits(pruner, found).enforce()  # type: ignore[arg-type]
+    assert [asked.shared for asked in pruner.asked] == [True, False, None, None, None]
+    spans = [(time.time_ns() - (asked.unused_since or 0)) / HOUR for asked in pruner.asked]
+    assert [round(span) for span in spans] == [4, 4, 4, 9, 72], "never what was used within keep_duration"
+    assert pruner.asked[-1].types == ("regular",)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -91,6 +108,7 @@ async def test_policies_in_order(tmp_path: Path) -> None:
         ('[[build.gc]]\nfilters = ["type"]\nkeep_duration = 1\n', "invalid filter 'type'"),
         ('[[build.gc]]\nfilters = ["kind==x"]\nkeep_duration = 1\n', "invalid filter 'kind'"),
         ('[[build.gc]]\nfilters = ["type!=x"]\nkeep_duration = 1\n', "invalid filter 'type!=x'"),
+        ('[[build.gc]]\nfilters = ["type==x,type==y"]\nkeep_duration = 1\n', "it has type twice"),
     ],
 )
 def test_policies_that_are_none(tmp_path: Path, text: str, words: str) -> None:
