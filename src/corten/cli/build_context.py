@@ -37,7 +37,8 @@ def choose(context: str, file: str, *, local: bool) -> Chosen:
         raise InvalidArgument("cannot use stdin for both the build context and the Dockerfile")
     fields: dict[str, Json] = {}
     if file.startswith(_URLS):
-        fields |= _text(_fetch(file), os.path.basename(file) or "Dockerfile")
+        path = file.partition("?")[0].partition("#")[0]  # the rest may be a token
+        fields |= _text(_fetch(file), os.path.basename(path) or "Dockerfile")
         file = "-"
         if context == "-":
             return _stdin_beside(fields)

@@ -109,7 +109,7 @@ class HistoryStore:
             try:
                 with path.open("rb") as file:
                     record = _decode(file.readline())
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
                 continue
             if record.id == path.stem:  # no other name leads out of here
                 found.append((record, path))

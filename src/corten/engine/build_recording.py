@@ -36,7 +36,8 @@ _LONGEST = 4096
 _MOST = 100
 _NAME = "BUILDKIT_BUILD_NAME"
 _DOCKERFILE = "Dockerfile"
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
+_PASSWORD = re.compile(r"(?<=://)[^/?#\s]+@")
+_PASSWORD_IN_OUTPUT = re.compile(_PASSWORD.pattern.encode())
 
 _encode = msgspec.json.Encoder().encode
 
@@ -115,6 +116,9 @@ class Recording:
 
     def _output(self, line: VertexLog) -> None:
         if not self._is_full:
+            if b"://" in line.data:
+                data = _PASSWORD_IN_OUTPUT.sub(b"xxxxx@", line.data)
+                line = msgspec.structs.replace(line, data=data)
             self._is_full = not self._keep(line, _OUTPUT_BYTES)  # a gap is not filled with what comes later
         if self._is_full and line.vertex not in self._clipped:
             self._clipped.add(line.vertex)

@@ -240,9 +240,10 @@ def test_urls(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
 def test_a_dockerfile_by_its_url(corten: Corten, context: Path, website: tuple[Path, str]) -> None:
     directory, url = website
     (directory / "own.Dockerfile").write_text("FROM busybox\nCOPY a.txt /x\n")
-    file = f"{url}/own.Dockerfile"
+    file = f"{url}/own.Dockerfile?token=hush"
     corten("build", "-q", "-t", "by:url", "-f", file, str(context))
     assert run(corten, "by:url", "cat", "/x") == (context / "a.txt").read_text()
+    assert corten("builder", "history", "inspect", "--format", "{{.Dockerfile}}").stdout == "own.Dockerfile\n"
     failed = corten("build", "-q", "-f", f"{url}/nothing", str(context), check=1)
     assert failed.stderr.startswith(f"corten: cannot fetch the Dockerfile {url}/nothing: HTTP Error 404")
     (directory / "big").write_bytes(b"#" * ((8 << 20) + 1))

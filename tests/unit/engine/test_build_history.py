@@ -92,6 +92,9 @@ def test_what_a_killed_engine_has_left(store: HistoryStore, tmp_path: Path) -> N
     (place / "0002.partial").write_bytes(b'{"id":"0002"')  # between its writing and its renaming
     (place / "0003.json").write_bytes(b"not a record\n")
     (place / "0004.json").write_bytes(msgspec.json.encode(record(9, id="../../engine")))
+    (place / "0005.json").write_bytes(
+        msgspec.json.encode(record(5, id="0005", name="?")).replace(b"?", b"\xff")
+    )
     assert [found.id for found in store.records()] == ["0001"]
     store.add(record(2), b"")
     assert files(tmp_path) == ["0001.json", "0002.json"]
@@ -224,7 +227,7 @@ def test_names(request_: BuildRequest, name: str, dockerfile: str) -> None:
 
 
 def test_nothing_secret_is_kept() -> None:
-    url = "https://me:hunter2@example.com/app.git"
+    url = "https://me:hunter2@hunter2@example.com/app.git"
     recording = Recording(
         BuildRequest(
             context=ContextRemote(url),
@@ -235,10 +238,14 @@ def test_nothing_secret_is_kept() -> None:
     )
     misses = (Miss("variable", "PASSWORD", "hunter2"),)
     recording.take(VertexStarted("v", f"[internal] load git source {url}", 1))
+    recording.take(VertexLog("v", 2, f"\xff: cannot reach {url}\n".encode("latin-1"), 2))
     recording.take(VertexFinished("v", 2, error=f"cannot fetch {url}", misses=misses))
     recording.take(BuildFailure(message=f"cannot fetch {url}", step=f"load {url}", log=[f"0.1 {url}"]))
     found, events = recording.end()
     assert b"hunter2" not in msgspec.json.encode(found) + events
+    (log,) = (line for line in map(msgspec.json.decode, events.splitlines()) if line["type"] == "log")
+    output = b"\xff: cannot reach https://xxxxx@example.com/app.git\n"
+    assert msgspec.convert(log["data"], bytes) == output
     assert found.context == found.name == "https://xxxxx@example.com/app.git"
 
 
