@@ -129,12 +129,10 @@ def _finish(arguments: Arguments, outcome: Outcome, iidfile: str, metadata: str)
 
 
 def _write(path: str, text: str) -> None:
-    """A file that is whole, or not there."""
-    partial = f"{path}.partial-{os.getpid()}"
+    from corten.client.files import receive_file
+
     try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(partial, path)
+        receive_file(iter([text.encode()]), path)
     except OSError as error:
         from corten.errors import CortenError
 

@@ -39,18 +39,11 @@ def run(session: Session, arguments: Arguments) -> int:
 
 
 def _write(path: str, text: str) -> None:
-    """A file that is whole, or not there."""
-    import contextlib
-    import os
+    from corten.client.files import receive_file
 
-    partial = f"{path}.partial-{os.getpid()}"
     try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(partial, path)
+        receive_file(iter([text.encode()]), path)
     except OSError as error:
         from corten.errors import CortenError
 
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
         raise CortenError(f"cannot write the trace to {path}: {error.strerror}") from error
