@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 MOST = 16
-"""A request that has come through so many caches goes no further."""
+"""So many caches are told to the next one, the last that a request came through: rings of up to so many are
+noticed. Anybody may write down names, so that their number says nothing."""
 _NAME = re.compile(r"\bcorten-[0-9a-f]{32}\b")
 
 
@@ -28,12 +29,12 @@ class Hops(NamedTuple):
         return cls(tuple(_NAME.findall(", ".join(values))))
 
     def comes_back(self, own: str) -> bool:
-        """Whether the cache `own` is one of them, or there are so many that there must be a ring."""
-        return own in self.names or len(self.names) >= MOST
+        """Whether the cache `own` is one of them."""
+        return own in self.names
 
     def via(self, own: str) -> str:
         """The header of what `own` asks because of this."""
-        return ", ".join(f"1.1 {name}" for name in (*self.names, own))
+        return ", ".join(f"1.1 {name}" for name in (*self.names, own)[-MOST:])
 
 
 def new_name() -> str:

@@ -20,7 +20,14 @@ def test_what_proxies_say_of_themselves_does_not_matter() -> None:
     assert not Hops.of([f"1.1 {name}f", "1.1 corten-1"]).names
 
 
-def test_too_many_are_a_ring() -> None:
-    names = tuple(new_name() for _ in range(MOST))
-    assert not Hops(names[1:]).comes_back(new_name())
-    assert Hops(names).comes_back(new_name())
+def test_made_up_names_end_no_request_and_hide_no_ring() -> None:
+    """Else who pulls could have a cache told that its upstream has nothing, and be believed for others."""
+    made_up = [f"1.1 {new_name()}" for _ in range(3 * MOST)]
+    ring = [new_name() for _ in range(MOST)]
+    header = ", ".join(made_up)
+    for name in ring:
+        hops = Hops.of([header])
+        assert not hops.comes_back(name)
+        header = hops.via(name)
+    assert Hops.of([header]).names == tuple(ring)
+    assert Hops.of([header]).comes_back(ring[0])
