@@ -20,7 +20,7 @@ from corten.registry.access import ANONYMOUS, CALLER, Action, Identity
 from corten.registry.auditing import RequestAudit
 from corten.registry.certificates import certificate_name
 from corten.registry.counters import Counters, Layout, Series
-from corten.registry.cross_origin import is_from_elsewhere
+from corten.registry.cross_origin import refuse_other_sites
 from corten.registry.direct import USED_UP
 from corten.registry.errors import Code, RegistryError, RegistryErrors, errors_body
 from corten.registry.handlers import (
@@ -216,8 +216,8 @@ class Application:
     async def _change(
         self, request: Request, route: Route, identity: Identity, handler: Handler
     ) -> web.StreamResponse:
-        if request.method == "POST" and is_from_elsewhere(request, self._services.location(request, "")):
-            raise RegistryError(Code.DENIED, "a page of another site may change nothing here")
+        if request.method == "POST":
+            refuse_other_sites(request, self._services.location(request, ""))
         self._services.audit.require()
         if self._limits.pushes and route.resource is not Resource.UPLOAD:
             self._limits.push(identity, limited_as(request.remote or ""))

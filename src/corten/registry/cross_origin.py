@@ -11,6 +11,21 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from corten.registry.errors import Code, RegistryError
+
+
+def refuse_other_sites(request: web.BaseRequest, location: str) -> None:
+    """RegistryError for a request that `is_from_elsewhere`."""
+    if not is_from_elsewhere(request, location):
+        return
+    message = "a page of another site may change nothing here"
+    if "Sec-Fetch-Site" not in request.headers:
+        message += (
+            f": its Origin is not {location or 'this registry'}; if that is this registry, behind a proxy,"
+            " set external-url, or let the proxy send X-Forwarded-Host"
+        )
+    raise RegistryError(Code.DENIED, message)
+
 
 def is_from_elsewhere(request: web.BaseRequest, location: str) -> bool:
     """By Sec-Fetch-Site (Fetch Metadata), or by Origin where browsers leave that out: without TLS. Clients

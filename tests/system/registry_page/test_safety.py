@@ -193,6 +193,8 @@ def test_pages_of_other_sites_push_nothing(pages: Pages) -> None:
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
         answer = pages.client.request("POST", "/v2/odd/form/blobs/uploads/", b"", headers)
         assert (answer.status, answer.codes) == (403, ["DENIED"])
+        # What to set is told where the registry cannot know its own name.
+        assert ("external-url" in answer.body.decode()) == ("Origin" in headers)
     answer = pages.client.request("POST", "/v2/odd/form/blobs/uploads/", b"", {"Origin": pages.client.url})
     assert answer.status == 202
     pages.client.delete(answer.header("Location"))
