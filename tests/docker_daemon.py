@@ -43,6 +43,10 @@ def docker_daemon(directory: Path, *options: str) -> Iterator[str]:
         yield address
     finally:
         daemon.terminate()
-        daemon.wait(30)
+        try:
+            daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
         for place in ("data", "exec"):
             subprocess.run(["umount", "-l", "-R", str(directory / place)], capture_output=True, check=False)
