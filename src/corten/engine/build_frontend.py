@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from corten.build.parser.directives import find_directive
+from corten.build.parser.white_space import replace_invalid
 from corten.build.progress import Warning
 from corten.engine.build_definition import Definition
 
@@ -17,11 +18,12 @@ def foreign_frontend(definition: Definition, build_args: Mapping[str, str]) -> I
     """A warning when the file asks for a frontend that does not read Dockerfiles: whatever mirror it comes
     from, the name of one that does begins with `dockerfile`."""
     directive = find_directive(definition.data, "syntax")
-    asked = build_args.get(_ARGUMENT) or (directive.value if directive is not None else "")
-    image = asked.partition(" ")[0]
+    given = build_args.get(_ARGUMENT, "")
+    asked = given or (directive.value if directive is not None else "")
+    image = replace_invalid(asked.partition(" ")[0])
     name = image.partition("@")[0].rpartition("/")[2]
     if image and not name.startswith(_OURS):
-        line = directive.line if directive is not None and _ARGUMENT not in build_args else 0
+        line = directive.line if directive is not None and not given else 0
         yield Warning(
             "ForeignFrontend",
             f"{image} is not run: {definition.name} is read as a Dockerfile",

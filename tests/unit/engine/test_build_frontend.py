@@ -31,6 +31,11 @@ def test_others_are_not_run() -> None:
     assert said(b"#!/x\n# syntax=example.com/nix:1\n") == [("example.com/nix:1", 2)]
     assert said(b"// syntax=hlb:1\n") == [("hlb:1", 1)]
     assert said(b"# syntax=docker/dockerfile:1\n", BUILDKIT_SYNTAX="a/hlb") == [("a/hlb", 0)]
+    assert said(b"# syntax=a/hlb\n", BUILDKIT_SYNTAX="") == [("a/hlb", 1)]
+
+
+def test_a_name_that_is_no_text() -> None:
+    assert said(b"# syntax=hlb\xff\n") == [("hlb\ufffd", 1)]
 
 
 def test_nothing_asked() -> None:
