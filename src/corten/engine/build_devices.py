@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from corten.errors import InvalidArgument, NotFound, Unsupported
 from corten.oci.runtime_spec import Mount
 
@@ -29,6 +31,38 @@ class DeviceEdits:
     nodes: tuple[tuple[str, str, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
     environment: tuple[str, ...] = ()
+
+
+class _Node(msgspec.Struct, frozen=True, rename="camel"):
+    path: str
+    host_path: str | None = None
+    permissions: str | None = None
+
+
+class _Mount(msgspec.Struct, frozen=True, rename="camel"):
+    host_path: str
+    container_path: str
+    options: tuple[str, ...] | None = None
+
+
+class _Edits(msgspec.Struct, frozen=True, rename="camel"):
+    env: tuple[str, ...] | None = None
+    device_nodes: tuple[_Node, ...] | None = None
+    mounts: tuple[_Mount, ...] | None = None
+    hooks: list[Any] | None = None
+
+
+class _Device(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    container_edits: _Edits | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Specification(msgspec.Struct, frozen=True, rename="camel"):
+    kind: str = ""
+    devices: tuple[_Device, ...] | None = None
+    container_edits: _Edits | None = None
+    annotations: dict[str, str] | None = None
 
 
 def find_devices(
@@ -51,31 +85,33 @@ def find_devices(
             missing.append(name)
             continue
         for edit in edits:
-            if edit.get("hooks"):
+            if edit.hooks:
                 raise Unsupported(f"device {name} needs hooks, which builds do not run")
-            for node in edit.get("deviceNodes") or ():
-                inside = str(node.get("path", ""))
-                nodes.append(
-                    (str(node.get("hostPath") or inside), inside, str(node.get("permissions") or "rwm"))
+            for node in edit.device_nodes or ():
+                nodes.append((node.host_path or node.path, node.path, node.permissions or "rwm"))
+            for mount in edit.mounts or ():
+                mounts.append(
+                    Mount(
+                        destination=mount.container_path,
+                        type="bind",
+                        source=mount.host_path,
+                        options=mount.options or ("ro", "nosuid", "nodev", "rbind"),
+                    )
                 )
-            for mount in edit.get("mounts") or ():
-                options = tuple(mount.get("options") or ("ro", "nosuid", "nodev", "rbind"))
-                source, destination = str(mount.get("hostPath", "")), str(mount.get("containerPath", ""))
-                mounts.append(Mount(destination=destination, type="bind", source=source, options=options))
-            environment += [str(item) for item in edit.get("env") or ()]
+            environment += edit.env or ()
     return DeviceEdits(tuple(dict.fromkeys(nodes)), tuple(mounts), tuple(environment)), missing
 
 
-def _edits_of(name: str, directories: Sequence[Path]) -> list[dict[str, Any]] | None:
+def _edits_of(name: str, directories: Sequence[Path]) -> list[_Edits] | None:
     """`vendor.com/class=name`, where the name is a device's or the class of several; `vendor.com/class` for
     its first device, `vendor.com/class=*` for all."""
     kind, _, wanted = name.partition("=")
-    devices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    devices: dict[str, tuple[_Specification, _Device]] = {}
     for path in _specifications(directories):
         spec = _read(path)
-        if spec.get("kind") == kind:
-            for item in spec.get("devices") or ():
-                devices.setdefault(str(item.get("name")), (spec, item))
+        if spec.kind == kind:
+            for item in spec.devices or ():
+                devices.setdefault(item.name, (spec, item))
     if not wanted:
         chosen = list(devices.values())[:1]
     elif wanted == "*":
@@ -84,16 +120,15 @@ def _edits_of(name: str, directories: Sequence[Path]) -> list[dict[str, Any]] | 
         chosen = [devices[wanted]]
     else:
         chosen = [pair for pair in devices.values() if _class_of(*pair) == wanted]
-    edits: list[dict[str, Any]] = []
+    edits: list[_Edits] = []
     for pair in chosen:
         # What a specification says of all its devices is done once.
-        edits += [found for part in pair if (found := part.get("containerEdits")) and found not in edits]
+        edits += [found for part in pair if (found := part.container_edits) and found not in edits]
     return edits if chosen else None
 
 
-def _class_of(spec: dict[str, Any], device: dict[str, Any]) -> str:
-    annotations = {**(spec.get("annotations") or {}), **(device.get("annotations") or {})}
-    return str(annotations.get(CLASS, ""))
+def _class_of(spec: _Specification, device: _Device) -> str:
+    return {**(spec.annotations or {}), **(device.annotations or {})}.get(CLASS, "")
 
 
 def _specifications(directories: Sequence[Path]) -> Iterable[Path]:
@@ -104,15 +139,15 @@ def _specifications(directories: Sequence[Path]) -> Iterable[Path]:
             )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _Specification:
     try:
         text = path.read_text()
         if path.suffix == ".json":
             found = json.loads(text)
         else:
             found = importlib.import_module("yaml").safe_load(text)
+        return msgspec.convert(found, _Specification)
     except ImportError:
         raise Unsupported(f"{path} is YAML, which takes the package PyYAML to read") from None
     except Exception as error:  # yaml has errors of its own
         raise InvalidArgument(f"cannot read the device specification {path}: {error}") from error
-    return found if isinstance(found, dict) else {}

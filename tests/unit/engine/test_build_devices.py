@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from corten.engine.build_devices import CLASS, find_devices
+from corten.errors import InvalidArgument
 
 KIND = "example.com/gpu"
 
@@ -46,3 +47,19 @@ def test_the_later_directory_counts(directory: Path, tmp_path: Path) -> None:
     (later / "own.json").write_text(json.dumps({"kind": KIND, "devices": devices}))
     assert find_devices([(f"{KIND}=b", True)], [directory, later])[0].environment == ("GPU_b=2",)
     assert find_devices([(f"{KIND}=none", False)], [directory, later])[1] == [f"{KIND}=none"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "where"),
+    [
+        (["x"], r"devices\[0\]"),
+        ([{"containerEdits": {}}], "`name`"),
+        ([{"name": "a", "containerEdits": {"deviceNodes": [{"hostPath": "/dev/null"}]}}], "`path`"),
+        ([{"name": "a", "containerEdits": {"env": "A=1"}}], "env"),
+        (3, "devices"),
+    ],
+)
+def test_a_specification_that_is_none(tmp_path: Path, devices: object, where: str) -> None:
+    (tmp_path / "own.json").write_text(json.dumps({"kind": KIND, "devices": devices}))
+    with pytest.raises(InvalidArgument, match=rf"cannot read the device specification .*own\.json.*{where}"):
+        find_devices([(KIND, True)], [tmp_path])
