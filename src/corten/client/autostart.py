@@ -38,17 +38,34 @@ def start_engine(address: Address) -> None:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _listens(address):
+        if not listens(address):
             _spawn_and_wait(address, os.path.join(run, "engine.log"))
     finally:
         os.close(lock)
 
 
-def _listens(address: Address) -> bool:
+def listens(address: Address) -> bool:
+    """Whether anybody takes connections there."""
     try:
         transport.connect(address).close()
     except OSError:
         return False
+    return True
+
+
+def is_free(lock: str | os.PathLike[str]) -> bool:
+    """Whether no process holds the file lock: that of an engine, until it has ended. True as well where it
+    may not be asked."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
@@ -148,7 +165,7 @@ def _wait(address: Address, ready: int, pid: int, log_path: str, log_start: int)
                 alive = bool(os.read(ready, 64))
         else:
             time.sleep(0.01)  # the pipe is closed: it is dying, or it does not know of the pipe
-        if _listens(address):
+        if listens(address):
             return
         if not alive and _ended(pid):
             raise Unavailable(f"the engine could not start;{_tail(log_path, log_start)}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import os
 import signal
 import socket
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from corten.client.address import Address
+from corten.client.autostart import is_free, listens
 from corten.daemon import listening
 from corten.engine.paths import Paths
 from corten.errors import Conflict
@@ -19,6 +21,9 @@ from corten.launch.client import Launcher
 
 if TYPE_CHECKING:
     from corten.daemon.server import Daemon
+
+PATIENCE = 15.0
+"""Seconds that an engine has to end after it has stopped listening."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
     """Runs an engine until SIGTERM, SIGINT, a client's shutdown, or idleness. Containers keep running."""
     paths = settings.paths
     paths.make()
-    refuse_second_engine(paths)
+    await refuse_second_engine(paths)
     async with AsyncExitStack() as stack:
         # Before the heavy imports below: both start side by side, and the launcher inherits nothing.
         launcher = await Launcher.start(run_dir=paths.run)
@@ -68,20 +73,21 @@ async def serve(settings: Settings, ready_fd: int | None) -> None:
         await stop.wait()
 
 
-def refuse_second_engine(paths: Paths) -> None:
-    """Conflict when an engine holds the lock: said at once, for a second launcher would wait for the first.
+async def refuse_second_engine(paths: Paths) -> None:
+    """Conflict when an engine runs: said at once, for a second launcher would wait for the first.
 
-    `Engine.start` takes the lock for good.
+    One that has the lock and listens no more is about to end, and is waited for. `Engine.start` takes the
+    lock for good.
     """
-    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Conflict(
-            f"another engine runs on {paths.run}: use it, or set CORTEN_RUN and CORTEN_ROOT for a second one"
-        ) from None
-    finally:
-        os.close(fd)
+    address = Address(path=str(paths.socket))
+    deadline = time.monotonic() + PATIENCE
+    while not is_free(paths.lock):
+        if listens(address) or time.monotonic() > deadline:
+            raise Conflict(
+                f"another engine runs on {paths.run}: use it, or set CORTEN_RUN and CORTEN_ROOT for a second"
+                " one"
+            )
+        await asyncio.sleep(0.01)
 
 
 def _stop_on_signals(stack: AsyncExitStack) -> asyncio.Event:

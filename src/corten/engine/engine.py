@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import sqlite3
+import time
 from collections.abc import Sequence
 
 from corten.build.solve.keeping import kept_by_records
@@ -145,14 +146,27 @@ class Engine:
             os.close(descriptor)
 
 
-def take_lock(paths: Paths) -> list[int]:
-    """Locks both directories, for as long as the descriptors live; Conflict when another engine has them."""
-    held: list[int] = []
-    for path in (paths.lock, paths.root / "engine.lock"):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locks(descriptor: int) -> bool:
+    """Who looks whether a lock is free (`autostart.is_free`) has it for a moment."""
+    for _ in range(50):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
+            time.sleep(0.002)
+    return False
+
+
+def take_lock(paths: Paths) -> list[int]:
+    """Locks both directories, for as long as the descriptors live; Conflict when another engine has them.
+
+    The run directory's last: the kernel closes what has ended in this order, so that who finds that one free
+    finds both.
+    """
+    held: list[int] = []
+    for path in (paths.root / "engine.lock", paths.lock):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locks(descriptor):
             for other in (descriptor, *held):
                 os.close(other)
             raise Conflict(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from corten.client.autostart import is_free
 from tests.system.cli.conftest import CORTEN, Corten
 
 pytestmark = pytest.mark.root
@@ -285,6 +286,7 @@ def test_doctor(corten: Corten) -> None:
 def test_the_engine_stops_and_starts_by_itself(corten: Corten, box: str) -> None:
     assert "running at unix://" in corten("engine", "status").stdout
     corten("engine", "stop")
+    assert is_free(corten.paths.lock)
     assert "no engine runs" in corten("engine", "status", check=3).stdout
     assert "no engine runs" in corten("engine", "stop").stdout
     assert corten("ps", "--format", "{{.Names}} {{.State}}").stdout == "box running\n"

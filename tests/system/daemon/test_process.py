@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -107,6 +108,21 @@ def test_a_second_engine_is_refused_at_once(engine: Process) -> None:
     assert time.monotonic() - begin < 10
     text = engine.log.read_text()
     assert "another engine" in text and "Traceback" not in text
+    assert engine.request("GET", "/_ping")[0] == 200
+
+
+def test_the_next_engine_waits_for_one_that_is_ending(engine: Process) -> None:
+    """It has unlinked its sockets, and still has the lock."""
+    engine.run.mkdir(parents=True, exist_ok=True)
+    with open(engine.run / "engine.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = engine.start(wait=False)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+    deadline = time.monotonic() + 20
+    while not (engine.run / "engine.sock").exists():
+        assert time.monotonic() < deadline and process.poll() is None, engine.log.read_text()
+        time.sleep(0.02)
     assert engine.request("GET", "/_ping")[0] == 200
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from corten.client import address, transport
+from corten.client import address, autostart, transport
 from corten.errors import Unavailable
 
 TYPE_CHECKING = False
@@ -32,15 +32,14 @@ def run(session: Session, arguments: Arguments) -> int:
         return 0
     finally:
         engine.close()
+    directory = os.path.dirname(where.path)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        try:
-            transport.connect(where).close()
-        except OSError:
+        if not autostart.listens(where) and autostart.is_free(os.path.join(directory, "engine.lock")):
             print(f"the engine at {where} has stopped")
             return 0
         time.sleep(0.02)
-    pid = os.path.join(os.path.dirname(where.path), "engine.pid")
+    pid = os.path.join(directory, "engine.pid")
     raise Unavailable(
         f"the engine at {where} did not stop within {PATIENCE:.0f} seconds; its process is in {pid}"
     )
