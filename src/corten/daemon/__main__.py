@@ -50,7 +50,10 @@ def _run(arguments: list[str]) -> int:
     from corten.daemon import listening, process
 
     ready = listening.take_ready_fd(os.environ)
-    asyncio.run(process.serve(_settings(), ready))
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(process.serve(_settings(), ready))
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from corten.daemon.listening import listen_unix
 from corten.daemon.server import Daemon
@@ -44,7 +45,7 @@ class Served:
         self.path = directory / "engine.sock"
         self.stdio_path = directory / "stdio.sock"
         self.shutdown_asked = threading.Event()
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.engine, self.daemon, self._broker = self.run(self._start())
