@@ -95,8 +95,14 @@ class Lifecycle:
         state.manually_stopped = False
         state.ran = True
         self.adopt(container, monitor)
-        core.catalog.move(container, Status.RUNNING)
+        core.catalog.change(container, Status.RUNNING)
         core.publish(container, "start")
+        # Who waits is answered first: until this is written down, the monitor says it.
+        asyncio.get_running_loop().call_soon(self._save, container)
+
+    def _save(self, container: Container) -> None:
+        if container.id in self._core.catalog:
+            self._core.catalog.save_state(container)
 
     def adopt(self, container: Container, monitor: Monitor) -> None:
         """Takes a monitor whose process runs: watches it, and its health."""
