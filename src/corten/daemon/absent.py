@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.daemon.build_query import BUILDKIT
 from corten.daemon.call import Call
+from corten.daemon.message import Answer
 from corten.daemon.routing import Handler, Routes
 from corten.errors import NotFound, Unavailable, Unsupported
 
@@ -17,11 +16,11 @@ _NOT_A_MANAGER = (
 )
 
 
-async def _swarm(call: Call) -> web.StreamResponse:
+async def _swarm(call: Call) -> Answer:
     raise Unavailable(_NOT_A_MANAGER)
 
 
-async def _no_swarm(call: Call) -> web.StreamResponse:
+async def _no_swarm(call: Call) -> Answer:
     raise Unsupported("Corten has no swarm mode: use Kubernetes for more than one machine")
 
 
@@ -35,11 +34,11 @@ for _method in ("GET", "POST"):
 
 
 @routes.get("/plugins")
-async def plugins(call: Call) -> web.StreamResponse:
+async def plugins(call: Call) -> Answer:
     return call.json([])
 
 
-async def _plugin(call: Call) -> web.StreamResponse:
+async def _plugin(call: Call) -> Answer:
     name = call["name"]
     raise NotFound(f'plugin "{name}" not found')
 
@@ -49,7 +48,7 @@ for _method in ("GET", "POST", "DELETE"):
 
 
 def _unsupported(sentence: str) -> Handler:
-    async def handler(call: Call) -> web.StreamResponse:
+    async def handler(call: Call) -> Answer:
         raise Unsupported(sentence)
 
     return handler

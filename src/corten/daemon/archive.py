@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 
-from aiohttp import web
-
 from corten.api import container as api
 from corten.api.message import encode
 from corten.daemon.call import Call
+from corten.daemon.message import STANDARD_HEADERS, Answer, Response
 from corten.daemon.routing import Routes
 from corten.engine.results import PathStat
 from corten.errors import InvalidArgument
@@ -31,21 +30,19 @@ def _path(call: Call) -> str:
 
 
 @routes.head("/containers/{id}/archive")
-async def stat(call: Call) -> web.StreamResponse:
+async def stat(call: Call) -> Answer:
     found = await call.engine.containers.archive_stat(call["id"], _path(call))
-    response = call.empty(200)
-    response.headers.update(_header(found))
-    return response
+    return Response(headers={**STANDARD_HEADERS, **_header(found)})
 
 
 @routes.get("/containers/{id}/archive")
-async def get(call: Call) -> web.StreamResponse:
+async def get(call: Call) -> Answer:
     archive = await call.engine.containers.archive_get(call["id"], _path(call))
     return await call.send_bytes(archive.stream, "application/x-tar", _header(archive.stat))
 
 
 @routes.put("/containers/{id}/archive")
-async def put(call: Call) -> web.StreamResponse:
+async def put(call: Call) -> Answer:
     await call.engine.containers.archive_put(
         call["id"],
         _path(call),
@@ -57,5 +54,5 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/{id}/export")
-async def export(call: Call) -> web.StreamResponse:
+async def export(call: Call) -> Answer:
     return await call.send_bytes(await call.engine.containers.export(call["id"]), "application/octet-stream")

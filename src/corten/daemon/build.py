@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from corten import errors
 from corten.api.build import BuildFailure, BuildRequest, BuildResult
 from corten.api.message import decode
 from corten.daemon.build_query import build_request
-from corten.daemon.call import STANDARD_HEADERS, Call
+from corten.daemon.call import Call
 from corten.daemon.classic_stream import ClassicStream
-from corten.daemon.hijack import Connection, Hijacked
+from corten.daemon.hijack import Connection
+from corten.daemon.message import STANDARD_HEADERS, Answer, Hijacked, Response
 from corten.daemon.routing import Routes
 from corten.errors import CortenError, InvalidArgument
 
@@ -25,7 +25,7 @@ _MAX_REQUEST = 32 << 20
 
 
 @routes.post("/build")
-async def build(call: Call) -> web.StreamResponse:
+async def build(call: Call) -> Answer:
     """Docker's classic builder: a tar of the context (or `remote`), and its lines of text as JSON."""
     request = build_request(call)
     upload = None if call.text("remote") else call.upload()
@@ -65,7 +65,7 @@ async def _classic(
 
 
 @routes.post("/build/prune")
-async def prune(call: Call) -> web.StreamResponse:
+async def prune(call: Call) -> Answer:
     return call.json(
         await call.engine.builds.prune(
             all=call.flag("all"),
@@ -78,7 +78,7 @@ async def prune(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/build/cancel")
-async def cancel(call: Call) -> web.StreamResponse:
+async def cancel(call: Call) -> Answer:
     if not call.text("id"):
         raise InvalidArgument("build id is missing")
     call.engine.builds.cancel(call.text("id"))
@@ -86,7 +86,7 @@ async def cancel(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/corten/build")
-async def run(call: Call) -> web.StreamResponse:
+async def run(call: Call) -> Answer:
     """The body begins with a line of JSON (BuildRequest); a context that is uploaded follows. The answer is
     a line of JSON for each event, and the last tells how it ended."""
     line, rest = await _first_line(call)
@@ -114,7 +114,7 @@ async def _from(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield piece
 
 
-async def _send_events(call: Call, events: AsyncIterator[object]) -> web.StreamResponse:
+async def _send_events(call: Call, events: AsyncIterator[object]) -> Answer:
     encoder = msgspec.json.Encoder()
     response = await call.open_stream("application/x-ndjson")
     try:
@@ -129,15 +129,15 @@ async def _send_events(call: Call, events: AsyncIterator[object]) -> web.StreamR
 
 
 @routes.post("/corten/build/{id}/credential")
-async def credential(call: Call) -> web.StreamResponse:
+async def credential(call: Call) -> Answer:
     """The answer to a CredentialQuery."""
     build = call.engine.builds.find(call["id"])
-    build.answer_credential(call.text("domain"), call.http.headers.get("X-Registry-Auth", ""))
+    build.answer_credential(call.text("domain"), call.header("X-Registry-Auth"))
     return call.empty()
 
 
 @routes.get("/corten/build/{id}/files/{index}")
-async def file(call: Call) -> web.StreamResponse:
+async def file(call: Call) -> Answer:
     """What a FileOffer offers."""
     build = call.engine.builds.find(call["id"])
     if not call["index"].isdecimal():
@@ -146,7 +146,7 @@ async def file(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/corten/build/{id}/shell")
-async def shell(call: Call) -> web.StreamResponse:
+async def shell(call: Call) -> Answer:
     """The shell of a ShellOffer: the connection becomes its terminal, of `h` rows and `w` columns."""
     stand = call.engine.builds.find(call["id"]).shell
     stand.check()
@@ -158,7 +158,7 @@ async def shell(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/corten/build/{id}/shell/resize")
-async def resize(call: Call) -> web.StreamResponse:
+async def resize(call: Call) -> Answer:
     """The terminal has another size."""
     stand = call.engine.builds.find(call["id"]).shell
     await stand.resize(call.required_number("h"), call.required_number("w"))
@@ -166,40 +166,40 @@ async def resize(call: Call) -> web.StreamResponse:
 
 
 @routes.delete("/corten/build/{id}/shell")
-async def no_shell(call: Call) -> web.StreamResponse:
+async def no_shell(call: Call) -> Answer:
     """The client wants none."""
     call.engine.builds.find(call["id"]).shell.decline()
     return call.empty()
 
 
 @routes.get("/corten/builds")
-async def history(call: Call) -> web.StreamResponse:
+async def history(call: Call) -> Answer:
     """The records, the last build first."""
     return call.json(await call.engine.builds.history.records())
 
 
 @routes.delete("/corten/builds")
-async def clear_history(call: Call) -> web.StreamResponse:
+async def clear_history(call: Call) -> Answer:
     """Removes all records."""
     await call.engine.builds.history.clear()
     return call.empty()
 
 
 @routes.get("/corten/builds/{ref}")
-async def record(call: Call) -> web.StreamResponse:
+async def record(call: Call) -> Answer:
     """One record: `ref` is an id or its beginning, or ^N for the Nth before the last."""
     return call.json(await call.engine.builds.history.find(call["ref"]))
 
 
 @routes.get("/corten/builds/{ref}/events")
-async def record_events(call: Call) -> web.StreamResponse:
+async def record_events(call: Call) -> Answer:
     """What its client was told, as POST /corten/build answers; a status has the time `at`, too."""
     body = await call.engine.builds.history.events(call["ref"])
-    return web.Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": "application/x-ndjson"})
+    return Response(body=body, headers={**STANDARD_HEADERS, "Content-Type": "application/x-ndjson"})
 
 
 @routes.delete("/corten/builds/{ref}")
-async def remove_record(call: Call) -> web.StreamResponse:
+async def remove_record(call: Call) -> Answer:
     """Removes one record."""
     await call.engine.builds.history.remove(call["ref"])
     return call.empty()

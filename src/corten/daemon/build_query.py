@@ -67,7 +67,7 @@ def build_request(call: Call) -> BuildRequest:
         outputs=_outputs(call),
         security=_json(call, "securityopt", list[str] | None, None) or [],
         isolation=call.text("isolation"),
-        registry_auth=call.http.headers.get("X-Registry-Config", "").strip(),
+        registry_auth=call.header("X-Registry-Config").strip(),
         jobs=1 if call.flag("serial") else 0,
     )
 

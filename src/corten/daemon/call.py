@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import platform
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from aiohttp import web
 
 from corten.api.image import ErrorDetail, ProgressLine
 from corten.api.message import decode, encode
-from corten.api.system import API_VERSION, ErrorMessage
+from corten.api.system import ErrorMessage
+from corten.daemon.message import JSON_HEADERS, STANDARD_HEADERS, Request, Response, Stream
 from corten.engine.registry_access import Access
 from corten.errors import CortenError, InvalidArgument, status_of
 from corten.oci.platform import Platform
-from corten.version import __version__
 
 if TYPE_CHECKING:
     from corten.daemon.server import Daemon
@@ -26,20 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Version = tuple[int, int]
 
-#: Sent with every answer; the docker command reads the version and the platform from them.
-STANDARD_HEADERS = {
-    "Server": f"Corten/{__version__} ({platform.system().lower()})",
-    "Api-Version": API_VERSION,
-    "Docker-Experimental": "false",
-    "Ostype": "linux",
-}
-JSON_HEADERS = {**STANDARD_HEADERS, "Content-Type": "application/json"}
-
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
-
-#: A piece of an upload, as it is handed on.
-PIECE = 1 << 20
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
 
@@ -51,7 +36,7 @@ class Call:
 
     def __init__(
         self,
-        http: web.BaseRequest,
+        http: Request,
         daemon: Daemon,
         version: Version,
         parameters: dict[str, str],
@@ -139,6 +124,10 @@ class Call:
             repository, _, tag = repository.rpartition(":")
         return repository, tag
 
+    def header(self, name: str) -> str:
+        """A header of the request; "" when it is absent."""
+        return self.http.header(name) or ""
+
     # -- the body -----------------------------------------------------------------------------------------
 
     async def body(self, type: type[T]) -> T:
@@ -147,13 +136,13 @@ class Call:
 
     def upload(self) -> AsyncIterator[bytes]:
         """The body in pieces."""
-        return self.http.content.iter_chunked(PIECE)
+        return self.http.pieces()
 
     def access(self) -> Access:
         """Who the client is to registries (X-Registry-Auth), and whether certificates matter: tlsVerify is
         podman's, and Corten's own clients send it."""
         return Access(
-            auth=self.http.headers.get("X-Registry-Auth", "").strip(),
+            auth=self.header("X-Registry-Auth").strip(),
             insecure=not self.flag("tlsVerify", True),
         )
 
@@ -170,30 +159,26 @@ class Call:
 
     # -- the answer ---------------------------------------------------------------------------------------
 
-    def json(self, value: Any, status: int = 200) -> web.Response:
-        return web.Response(body=encode(value), status=status, headers=JSON_HEADERS)
+    def json(self, value: Any, status: int = 200) -> Response:
+        return Response(status, encode(value), JSON_HEADERS)
 
-    def empty(self, status: int = 204) -> web.Response:
-        return web.Response(status=status, headers=STANDARD_HEADERS)
+    def empty(self, status: int = 204) -> Response:
+        return Response(status)
 
     def ends_with_client(self) -> None:
         """From here on the handler is cancelled when the client goes away; operations are not."""
-        self.http.protocol.streaming = asyncio.current_task()  # type: ignore[attr-defined]
+        self.http.end_with_client()
 
-    async def open_stream(
-        self, content_type: str, headers: dict[str, str] | None = None
-    ) -> web.StreamResponse:
+    async def open_stream(self, content_type: str, headers: dict[str, str] | None = None) -> Stream:
         """An answer whose body follows piece by piece; the headers are sent at once."""
         self.ends_with_client()
-        response = web.StreamResponse(
-            headers={**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})}
+        return await self.http.open_stream(
+            {**STANDARD_HEADERS, "Content-Type": content_type, **(headers or {})}
         )
-        await response.prepare(self.http)
-        return response
 
     async def send_bytes(
         self, pieces: AsyncIterator[bytes], content_type: str, headers: dict[str, str] | None = None
-    ) -> web.StreamResponse:
+    ) -> Stream:
         """Streams `pieces`. An error before the first gets its status; a later one breaks the connection."""
         first = await anext(pieces, None)
         response = await self.open_stream(content_type, headers)
@@ -212,7 +197,7 @@ class Call:
         await response.write_eof()
         return response
 
-    async def send_lines(self, objects: AsyncIterator[Any]) -> web.StreamResponse:
+    async def send_lines(self, objects: AsyncIterator[Any]) -> Stream:
         """Streams `objects` as JSON lines; an error after the first becomes the last line, as in Docker."""
         self.ends_with_client()
         first = await anext(objects, None)
@@ -237,12 +222,8 @@ async def _close(iterator: AsyncIterator[Any]) -> None:
         await close()
 
 
-def error_response(error: CortenError) -> web.Response:
+def error_response(error: CortenError) -> Response:
     """Docker's form of an error; X-Corten-Exit-Code is what the corten command exits with."""
     status, _, exit_code = status_of(error)
-    headers = {**JSON_HEADERS, "X-Corten-Exit-Code": str(exit_code)}
-    if status == 304:
-        return web.Response(status=status, headers=headers)
-    return web.Response(
-        body=encode(ErrorMessage(message=error.message)) + b"\n", status=status, headers=headers
-    )
+    body = b"" if status == 304 else encode(ErrorMessage(message=error.message)) + b"\n"
+    return Response(status, body, {**JSON_HEADERS, "X-Corten-Exit-Code": str(exit_code)})

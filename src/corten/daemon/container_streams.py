@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-
-from aiohttp import WSMsgType, web
+from typing import TYPE_CHECKING
 
 from corten.api.container import WaitError, WaitResult
 from corten.api.message import encode
 from corten.daemon.call import MULTIPLEXED_STREAM, RAW_STREAM, Call
-from corten.daemon.hijack import Connection, Hijacked
+from corten.daemon.hijack import Connection
+from corten.daemon.message import Answer, Hijacked
 from corten.daemon.routing import Routes
 from corten.engine.results import LogQuery
 from corten.engine.timestamp import parse_time
 from corten.errors import CortenError, InvalidArgument
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 routes = Routes()
 
@@ -22,7 +25,7 @@ _CONDITIONS = ("", "not-running", "next-exit", "removed")
 
 
 @routes.post("/containers/{id}/attach")
-async def attach(call: Call) -> web.StreamResponse:
+async def attach(call: Call) -> Answer:
     containers, ref = call.engine.containers, call["id"]
     tty = await containers.check_attach(ref)
     connection = Connection(call, multiplexed=not tty)
@@ -45,13 +48,19 @@ async def attach(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/{id}/attach/ws")
-async def attach_websocket(call: Call) -> web.StreamResponse:
+async def attach_websocket(call: Call) -> Answer:
     """The same stream in the messages of a websocket, raw: what a web page's terminal wants."""
+    from aiohttp import web
+
+    from corten.daemon.aiohttp_server import FullRequest
+
     containers, ref = call.engine.containers, call["id"]
     await containers.check_attach(ref)
+    if not isinstance(call.http, FullRequest):
+        raise InvalidArgument("this address is a websocket's: the header Upgrade: websocket is missing")
     call.ends_with_client()
     response = web.WebSocketResponse()
-    await response.prepare(call.http)
+    await response.prepare(call.http.http)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     try:
@@ -88,7 +97,7 @@ async def _socket_to_websocket(source: socket.socket, target: web.WebSocketRespo
 async def _websocket_to_socket(source: web.WebSocketResponse, target: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     async for message in source:
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        if isinstance(message.data, (str, bytes)):
             data = message.data.encode() if isinstance(message.data, str) else message.data
             await loop.sock_sendall(target, data)
 
@@ -99,7 +108,7 @@ def _moment(call: Call, name: str) -> int | None:
 
 
 @routes.get("/containers/{id}/logs")
-async def logs(call: Call) -> web.StreamResponse:
+async def logs(call: Call) -> Answer:
     stdout, stderr = call.flag("stdout"), call.flag("stderr")
     if not stdout and not stderr:
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
@@ -130,7 +139,7 @@ async def logs(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/containers/{id}/wait")
-async def wait(call: Call) -> web.StreamResponse:
+async def wait(call: Call) -> Answer:
     condition = call.text("condition")
     if condition not in _CONDITIONS:
         raise InvalidArgument(f'invalid condition: "{condition}"')
@@ -150,7 +159,7 @@ async def wait(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/{id}/stats")
-async def stats(call: Call) -> web.StreamResponse:
+async def stats(call: Call) -> Answer:
     stream = call.flag("stream", default=True)
     one_shot = call.flag("one-shot")
     if stream and one_shot:

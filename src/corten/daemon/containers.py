@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.api.container import (
     Change,
     CommitResult,
@@ -15,6 +13,7 @@ from corten.api.container import (
 )
 from corten.api.host_config import ContainerUpdate, UpdateResult
 from corten.daemon.call import Call
+from corten.daemon.message import Answer
 from corten.daemon.routing import Routes
 from corten.engine.results import CommitOptions
 
@@ -22,10 +21,10 @@ routes = Routes()
 
 
 @routes.post("/containers/create")
-async def create(call: Call) -> web.StreamResponse:
+async def create(call: Call) -> Answer:
     request = await call.body(ContainerCreate)
     stdio = None
-    token = call.http.headers.get("X-Corten-Stdio")
+    token = call.header("X-Corten-Stdio")
     if token:
         stdio = await call.daemon.stdio.take(token)
     created = await call.engine.containers.create(request, name=call.text("name") or None, stdio=stdio)
@@ -33,7 +32,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/json")
-async def list_(call: Call) -> web.StreamResponse:
+async def list_(call: Call) -> Answer:
     limit = call.number("limit")
     return call.json(
         await call.engine.containers.list(
@@ -46,18 +45,18 @@ async def list_(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/{id}/json")
-async def inspect(call: Call) -> web.StreamResponse:
+async def inspect(call: Call) -> Answer:
     return call.json(await call.engine.containers.inspect(call["id"], size=call.flag("size")))
 
 
 @routes.post("/containers/{id}/start")
-async def start(call: Call) -> web.StreamResponse:
+async def start(call: Call) -> Answer:
     await call.engine.containers.start(call["id"])
     return call.empty()
 
 
 @routes.post("/containers/{id}/stop")
-async def stop(call: Call) -> web.StreamResponse:
+async def stop(call: Call) -> Answer:
     await call.engine.containers.stop(
         call["id"], signal=call.text("signal") or None, timeout=call.number("t")
     )
@@ -65,7 +64,7 @@ async def stop(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/containers/{id}/restart")
-async def restart(call: Call) -> web.StreamResponse:
+async def restart(call: Call) -> Answer:
     await call.engine.containers.restart(
         call["id"], signal=call.text("signal") or None, timeout=call.number("t")
     )
@@ -73,37 +72,37 @@ async def restart(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/containers/{id}/kill")
-async def kill(call: Call) -> web.StreamResponse:
+async def kill(call: Call) -> Answer:
     await call.engine.containers.kill(call["id"], call.text("signal") or "SIGKILL")
     return call.empty()
 
 
 @routes.post("/containers/{id}/pause")
-async def pause(call: Call) -> web.StreamResponse:
+async def pause(call: Call) -> Answer:
     await call.engine.containers.pause(call["id"])
     return call.empty()
 
 
 @routes.post("/containers/{id}/unpause")
-async def unpause(call: Call) -> web.StreamResponse:
+async def unpause(call: Call) -> Answer:
     await call.engine.containers.unpause(call["id"])
     return call.empty()
 
 
 @routes.post("/containers/{id}/rename")
-async def rename(call: Call) -> web.StreamResponse:
+async def rename(call: Call) -> Answer:
     await call.engine.containers.rename(call["id"], call.text("name"))
     return call.empty()
 
 
 @routes.post("/containers/{id}/update")
-async def update(call: Call) -> web.StreamResponse:
+async def update(call: Call) -> Answer:
     request = await call.body(ContainerUpdate)
     return call.json(UpdateResult(warnings=await call.engine.containers.update(call["id"], request)))
 
 
 @routes.post("/containers/{id}/resize")
-async def resize(call: Call) -> web.StreamResponse:
+async def resize(call: Call) -> Answer:
     await call.engine.containers.resize(
         call["id"], height=call.required_number("h"), width=call.required_number("w")
     )
@@ -111,7 +110,7 @@ async def resize(call: Call) -> web.StreamResponse:
 
 
 @routes.delete("/containers/{id}")
-async def remove(call: Call) -> web.StreamResponse:
+async def remove(call: Call) -> Answer:
     await call.engine.containers.remove(
         call["id"], force=call.flag("force"), volumes=call.flag("v"), link=call.flag("link")
     )
@@ -119,7 +118,7 @@ async def remove(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/containers/prune")
-async def prune(call: Call) -> web.StreamResponse:
+async def prune(call: Call) -> Answer:
     pruned = await call.engine.containers.prune(call.filters())
     return call.json(
         ContainersPruned(
@@ -129,19 +128,19 @@ async def prune(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/containers/{id}/top")
-async def top(call: Call) -> web.StreamResponse:
+async def top(call: Call) -> Answer:
     result = await call.engine.containers.top(call["id"], call.text("ps_args") or "-ef")
     return call.json(Top(titles=list(result.titles), processes=[list(row) for row in result.processes]))
 
 
 @routes.get("/containers/{id}/changes")
-async def changes(call: Call) -> web.StreamResponse:
+async def changes(call: Call) -> Answer:
     found = await call.engine.containers.changes(call["id"])
     return call.json([Change(path=change.path, kind=change.kind) for change in found] or None)
 
 
 @routes.post("/commit")
-async def commit(call: Call) -> web.StreamResponse:
+async def commit(call: Call) -> Answer:
     body = await call.http.read()
     config = await call.body(ContainerConfig) if body.strip() not in (b"", b"null") else None
     repository, tag = call.repository()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.api.event import Event, EventActor
 from corten.api.message import encode
 from corten.daemon.call import Call
+from corten.daemon.message import Answer
 from corten.daemon.routing import Routes
 from corten.engine import results
 from corten.engine.timestamp import parse_time
@@ -32,7 +31,7 @@ def to_api(event: results.Event) -> Event:
 
 
 @routes.get("/events")
-async def events(call: Call) -> web.StreamResponse:
+async def events(call: Call) -> Answer:
     since, until = call.text("since"), call.text("until")
     subscription = call.engine.events.subscribe(
         since=parse_time(since) if since else None,

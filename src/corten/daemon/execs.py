@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.api.exec import ExecCreate, ExecCreated, ExecStart
 from corten.api.message import encode
 from corten.daemon.call import Call
-from corten.daemon.hijack import Connection, Hijacked
+from corten.daemon.hijack import Connection
+from corten.daemon.message import Answer, Hijacked
 from corten.daemon.routing import Routes
 from corten.errors import CortenError, InvalidArgument
 
@@ -15,7 +14,7 @@ routes = Routes()
 
 
 @routes.post("/containers/{id}/exec")
-async def create(call: Call) -> web.StreamResponse:
+async def create(call: Call) -> Answer:
     request = await call.body(ExecCreate)
     if not request.cmd:
         raise InvalidArgument("No exec command specified")
@@ -27,19 +26,20 @@ def _size(values: list[int]) -> tuple[int, int] | None:
 
 
 @routes.post("/exec/{id}/start")
-async def start(call: Call) -> web.StreamResponse:
+async def start(call: Call) -> Answer:
     execs, exec_id = call.engine.execs, call["id"]
     request = await call.body(ExecStart)
     size = _size(request.console_size)
     tty = execs.check_start(exec_id)
-    if token := call.http.headers.get("X-Corten-Stdio"):
+    if token := call.header("X-Corten-Stdio"):
         return await run_with_stdio(call, exec_id, token, size)
     if request.detach:
         await execs.start(exec_id, detach=True, tty=request.tty, console_size=size)
         return call.empty(200)
-    connection = Connection(call, multiplexed=not tty)
+    connection = Connection(call, multiplexed=not tty, answer=False)
     try:
-        await execs.start(exec_id, tty=request.tty, console_size=size, fd=connection.duplicate())
+        fd = connection.duplicate()
+        await execs.start(exec_id, tty=request.tty, console_size=size, fd=fd, on_launch=connection.answer)
     except CortenError as error:
         connection.fail(error.message)
     else:
@@ -47,9 +47,7 @@ async def start(call: Call) -> web.StreamResponse:
     return Hijacked()
 
 
-async def run_with_stdio(
-    call: Call, exec_id: str, token: str, size: tuple[int, int] | None = None
-) -> web.StreamResponse:
+async def run_with_stdio(call: Call, exec_id: str, token: str, size: tuple[int, int] | None = None) -> Answer:
     """Runs it on the client's own descriptors; the answer's body ({"ExitCode": n}) comes at its end."""
     stdio = await call.daemon.stdio.take(token)
     attachment = await call.engine.execs.start(exec_id, console_size=size, stdio=stdio)
@@ -61,12 +59,12 @@ async def run_with_stdio(
 
 
 @routes.get("/exec/{id}/json")
-async def inspect(call: Call) -> web.StreamResponse:
+async def inspect(call: Call) -> Answer:
     return call.json(call.engine.execs.inspect(call["id"]))
 
 
 @routes.post("/exec/{id}/resize")
-async def resize(call: Call) -> web.StreamResponse:
+async def resize(call: Call) -> Answer:
     await call.engine.execs.resize(
         call["id"], height=call.required_number("h"), width=call.required_number("w")
     )

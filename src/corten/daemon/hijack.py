@@ -6,35 +6,22 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from corten.daemon.call import MULTIPLEXED_STREAM, RAW_STREAM, STANDARD_HEADERS
+from corten.daemon.call import MULTIPLEXED_STREAM, RAW_STREAM
+from corten.daemon.message import STANDARD_HEADERS
 from corten.errors import Unavailable
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-
     from corten.daemon.call import Call
 
 #: The head of a frame of Docker's multiplexed stream: the stream's number, three zeros, the length.
 _STDERR_FRAME = struct.Struct(">BxxxI")
 
 
-class Hijacked(web.StreamResponse):
-    """What a handler returns that has answered on the socket itself: HTTP has nothing to add."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        self.force_close()
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
 class Connection:
-    """A client's connection, after the answer was sent and nothing more is read from it here."""
+    """A client's connection, from which nothing more is read here; and after the answer nothing written."""
 
-    def __init__(self, call: Call, *, multiplexed: bool) -> None:
+    def __init__(self, call: Call, *, multiplexed: bool, answer: bool = True) -> None:
+        """Without `answer`, `answer()` has to follow before anybody writes to what `duplicate` gives."""
         transport = call.http.transport
         if transport is None:
             raise Unavailable("the client has gone away")
@@ -42,7 +29,15 @@ class Connection:
         self._multiplexed = multiplexed
         # Nothing the client sends from now on may be read here: it is the container's input.
         self._transport.pause_reading()
-        self._transport.write(_answer(call, multiplexed))
+        self._answer = _answer(call, multiplexed)
+        if answer:
+            self.answer()
+
+    def answer(self) -> None:
+        """Sends the head of the answer, once."""
+        head, self._answer = self._answer, b""
+        if head:
+            self._transport.write(head)
 
     def duplicate(self) -> int:
         """The socket as a descriptor of the caller's own."""
@@ -54,6 +49,7 @@ class Connection:
 
     def fail(self, text: str) -> None:
         """Ends the connection with a message in the stream, as Docker does after its 101."""
+        self.answer()
         data = text.encode() + b"\r\n"
         if self._multiplexed:
             data = _STDERR_FRAME.pack(2, len(data)) + data
@@ -62,7 +58,7 @@ class Connection:
 
 
 def _answer(call: Call, multiplexed: bool) -> bytes:
-    if "Upgrade" not in call.http.headers:
+    if not call.header("Upgrade"):
         lines = ["HTTP/1.1 200 OK", f"Content-Type: {RAW_STREAM}"]
     else:
         kind = MULTIPLEXED_STREAM if multiplexed and call.version >= (1, 42) else RAW_STREAM

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 
-from aiohttp import ClientError, ClientSession, web
-
-from corten.daemon.call import PIECE, Call
+from corten.daemon.call import Call
+from corten.daemon.message import PIECE, Answer
 from corten.daemon.routing import Routes
 from corten.errors import InvalidArgument, Unavailable
 
@@ -15,9 +14,9 @@ routes = Routes()
 
 
 @routes.post("/images/load")
-async def load(call: Call) -> web.StreamResponse:
+async def load(call: Call) -> Answer:
     """A local client may hand over its file (`daemon.stdio`) instead of sending what it holds."""
-    token = call.http.headers.get("X-Corten-Stdio")
+    token = call.header("X-Corten-Stdio")
     if token:
         fd = await call.daemon.stdio.take_file(token)
         try:
@@ -30,7 +29,7 @@ async def load(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/images/get")
-async def save_many(call: Call) -> web.StreamResponse:
+async def save_many(call: Call) -> Answer:
     names = call.many("names")
     if not names:
         raise InvalidArgument("no image to save: give at least one name")
@@ -39,13 +38,13 @@ async def save_many(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/images/{name*}/get")
-async def save(call: Call) -> web.StreamResponse:
+async def save(call: Call) -> Answer:
     saving = await call.engine.images.save([call["name"]], platform=call.platform())
     return await call.send_bytes(saving, "application/x-tar")
 
 
 @routes.post("/images/create")
-async def create(call: Call) -> web.StreamResponse:
+async def create(call: Call) -> Answer:
     """Import a root file system (`fromSrc`), or pull (`fromImage`)."""
     name, source = call.text("fromImage"), call.text("fromSrc")
     if name:
@@ -76,6 +75,8 @@ async def _download(url: str) -> AsyncIterator[bytes]:
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument(f'cannot import from "{url}": only http and https are known')
+    from aiohttp import ClientError, ClientSession
+
     try:
         async with ClientSession(auto_decompress=False) as session, session.get(url) as response:
             if response.status >= 400:
@@ -87,7 +88,7 @@ async def _download(url: str) -> AsyncIterator[bytes]:
 
 
 @routes.post("/images/{name*}/push")
-async def push(call: Call) -> web.StreamResponse:
+async def push(call: Call) -> Answer:
     pushing = call.engine.images.registry.push(
         call["name"], call.text("tag"), platform=call.platform(), access=call.access()
     )

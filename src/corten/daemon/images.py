@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.api.image import ImageDeleteItem, ImagesPruned
 from corten.daemon.call import Call
+from corten.daemon.message import Answer
 from corten.daemon.routing import Routes
 
 routes = Routes()
 
 
 @routes.get("/images/json")
-async def list_(call: Call) -> web.StreamResponse:
+async def list_(call: Call) -> Answer:
     found = await call.engine.images.list(
         all=call.flag("all"),
         filters=call.filters(),
@@ -27,7 +26,7 @@ async def list_(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/images/{name*}/json")
-async def inspect(call: Call) -> web.StreamResponse:
+async def inspect(call: Call) -> Answer:
     found = await call.engine.images.inspect(call["name"], manifests=call.flag("manifests"))
     if call.version < (1, 44):
         found.virtual_size = found.size
@@ -35,18 +34,18 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/images/{name*}/history")
-async def history(call: Call) -> web.StreamResponse:
+async def history(call: Call) -> Answer:
     return call.json(await call.engine.images.history(call["name"]))
 
 
 @routes.post("/images/{name*}/tag")
-async def tag(call: Call) -> web.StreamResponse:
+async def tag(call: Call) -> Answer:
     await call.engine.images.tag(call["name"], *call.repository())
     return call.empty(201)
 
 
 @routes.delete("/images/{name*}")
-async def remove(call: Call) -> web.StreamResponse:
+async def remove(call: Call) -> Answer:
     removed = await call.engine.images.remove(
         call["name"], force=call.flag("force"), prune=not call.flag("noprune")
     )
@@ -54,7 +53,7 @@ async def remove(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/images/prune")
-async def prune(call: Call) -> web.StreamResponse:
+async def prune(call: Call) -> Answer:
     pruned = await call.engine.images.prune(call.filters())
     # Names that went away were untagged; digests were deleted.
     items = [
@@ -65,7 +64,7 @@ async def prune(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/images/search")
-async def search(call: Call) -> web.StreamResponse:
+async def search(call: Call) -> Answer:
     found = await call.engine.images.registry.search(
         call.text("term"), limit=call.number("limit") or 0, filters=call.filters(), access=call.access()
     )
@@ -73,5 +72,5 @@ async def search(call: Call) -> web.StreamResponse:
 
 
 @routes.get("/distribution/{name*}/json")
-async def distribution(call: Call) -> web.StreamResponse:
+async def distribution(call: Call) -> Answer:
     return call.json(await call.engine.images.registry.distribution(call["name"], access=call.access()))

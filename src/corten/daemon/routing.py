@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiohttp import web
-
 if TYPE_CHECKING:
     from corten.daemon.call import Call
+    from corten.daemon.message import Answer
 
-Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"
+Handler: TypeAlias = "Callable[[Call], Awaitable[Answer]]"
 
 
 class Routes:

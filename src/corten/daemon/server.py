@@ -6,20 +6,19 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
-
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from corten.api.message import encode
 from corten.api.system import API_VERSION, MIN_API_VERSION, ErrorMessage
 from corten.daemon import routes
-from corten.daemon.call import JSON_HEADERS, Call, Version, error_response
+from corten.daemon.call import Call, Version, error_response
+from corten.daemon.message import JSON_HEADERS, Answer, Request, Response
+from corten.daemon.plain import PlainConnection
 from corten.errors import CortenError, Denied, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
+    from corten.daemon.aiohttp_server import FullServer
     from corten.daemon.stdio import StdioBroker
     from corten.engine.engine import Engine
 
@@ -37,30 +36,8 @@ def _version(text: str) -> Version:
 _NEWEST = _version(API_VERSION)
 _OLDEST = _version(MIN_API_VERSION)
 
-#: The largest JSON body; uploads are streamed and have no limit here.
-_MAX_BODY = 16 << 20
-
-
-class _Protocol(RequestHandler):
-    """A connection. `streaming` is a task that must end when the client goes away."""
-
-    streaming: asyncio.Task[Any] | None = None
-    over_tcp = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.over_tcp = not isinstance(transport.get_extra_info("sockname"), (str, bytes))
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        streaming, self.streaming = self.streaming, None
-        super().connection_lost(exc)
-        if streaming is not None:
-            streaming.cancel()
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+_PATIENCE = 10.0
+"""Seconds that requests have to come to their ends when the daemon does."""
 
 
 class Daemon:
@@ -73,76 +50,73 @@ class Daemon:
         #: Requests being answered, and when the last one came or went (the loop's clock).
         self.active = 0
         self.last_activity = asyncio.get_running_loop().time()
+        #: Those whose requests were plain so far.
+        self.connections: set[PlainConnection] = set()
         self._router = routes.ROUTER
-        self._server = _Server(
-            self._handle,
-            request_factory=self._request,
-            access_log=None,
-            read_bufsize=1 << 20,
-            auto_decompress=False,
-            lingering_time=3.0,
-            max_line_size=1 << 16,
-            tcp_keepalive=False,
-        )
+        self._full: FullServer | None = None
         self._listeners: list[asyncio.Server] = []
 
     async def listen(self, listener: socket.socket) -> None:
         """Accepts connections on a listening socket (unix or TCP)."""
         loop = asyncio.get_running_loop()
         if listener.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(self._server, sock=listener, backlog=1024)
+            server = await loop.create_unix_server(self._connection, sock=listener, backlog=1024)
         else:
-            server = await loop.create_server(self._server, sock=listener, backlog=1024)
+            server = await loop.create_server(self._connection, sock=listener, backlog=1024)
         self._listeners.append(server)
+
+    def _connection(self) -> PlainConnection:
+        return PlainConnection(self)
+
+    def full_server(self) -> FullServer:
+        """What takes connections with requests that are not plain."""
+        if self._full is None:
+            from corten.daemon.aiohttp_server import FullServer
+
+            self._full = FullServer(self)
+        return self._full
 
     async def close(self) -> None:
         """Stops accepting, lets running operations end, ends streams."""
         for listener in self._listeners:
             listener.close()
-        self._server.pre_shutdown()
-        for connection in self._server.connections:
-            task = getattr(connection, "streaming", None)
-            if task is not None:
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        for connection in list(self.connections):
+            connection.end()
+        if self._full is not None:
+            self._full.pre_shutdown()
+            self._full.end_streams()
+            await self._full.shutdown(timeout=_PATIENCE)
+        if tasks:
+            _done, late = await asyncio.wait(tasks, timeout=_PATIENCE)
+            for task in late:
                 task.cancel()
-        await self._server.shutdown(timeout=10.0)
+            await asyncio.gather(*late, return_exceptions=True)
 
-    def _request(
-        self, message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
-    ) -> web.BaseRequest:
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, self._server._loop, client_max_size=_MAX_BODY
-        )
-
-    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: Request) -> Answer:
+        """What to answer; raises when the client has gone away, and nothing else."""
         loop = asyncio.get_running_loop()
         self.active += 1
         self.last_activity = loop.time()
         try:
-            if http.protocol.over_tcp:  # type: ignore[attr-defined]
-                refuse_browsers(http)
-            if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
-                http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            return await self._dispatch(http)
+            if request.over_tcp:
+                refuse_browsers(request)
+            return await self._dispatch(request)
         except CortenError as error:
             return error_response(error)
-        except web.HTTPRequestEntityTooLarge:
-            return error_response(InvalidArgument(f"the request's body is larger than {_MAX_BODY} bytes"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
-            log.exception("%s %s failed", http.method, http.path)
-            text = (
-                f"internal error while answering {http.method} {http.path}: {type(error).__name__}: {error}"
-            )
-            return web.Response(body=encode(ErrorMessage(message=text)), status=500, headers=JSON_HEADERS)
+            path = request.target.partition("?")[0]
+            log.exception("%s %s failed", request.method, path)
+            text = f"internal error while answering {request.method} {path}: {type(error).__name__}: {error}"
+            return Response(500, encode(ErrorMessage(message=text)), JSON_HEADERS)
         finally:
             self.active -= 1
             self.last_activity = loop.time()
-            with suppress(AttributeError):
-                http.protocol.streaming = None  # type: ignore[attr-defined]
 
-    async def _dispatch(self, http: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = http._message.path.partition("?")
+    async def _dispatch(self, request: Request) -> Answer:
+        path, _, query = request.target.partition("?")
         if "%" in path:
             segments = [unquote(segment) for segment in path.split("/") if segment]
         else:
@@ -151,19 +125,19 @@ class Daemon:
         if segments and segments[0][0] == "v" and segments[0][1:2].isdigit():
             version = negotiate(segments[0][1:])
             del segments[0]
-        found = self._router.find(http.method, segments)
+        found = self._router.find(request.method, segments)
         if found is None:
             raise NotFound("page not found")
         handler, parameters = found
-        return await handler(Call(http, self, version, parameters, query))
+        return await handler(Call(request, self, version, parameters, query))
 
 
-def refuse_browsers(http: web.BaseRequest) -> None:
+def refuse_browsers(request: Request) -> None:
     """Over TCP a web page that the user looks at could reach the API, as root: from another origin, or by a
     name that is made to resolve to the loopback address."""
-    host = http.headers.get("Host", "")
+    host = request.header("Host") or ""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if "Origin" in http.headers or name not in ("localhost", "127.0.0.1", "[::1]", ""):
+    if request.header("Origin") is not None or name not in ("localhost", "127.0.0.1", "[::1]", ""):
         raise Denied(
             "the API over TCP is for programs on this host that call it by localhost, not for web pages"
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from corten.api.system import AuthConfig, ErrorMessage
-from corten.daemon.call import STANDARD_HEADERS, Call
+from corten.daemon.call import Call
+from corten.daemon.message import STANDARD_HEADERS, Answer, Response
 from corten.daemon.routing import Routes
 from corten.errors import Denied
 
@@ -22,27 +21,27 @@ _PING_HEADERS = {
 
 
 @routes.get("/_ping")
-async def ping(call: Call) -> web.StreamResponse:
-    return web.Response(body=b"OK", headers=_PING_HEADERS)
+async def ping(call: Call) -> Answer:
+    return Response(body=b"OK", headers=_PING_HEADERS)
 
 
 @routes.head("/_ping")
-async def ping_head(call: Call) -> web.StreamResponse:
-    return web.Response(headers=_PING_HEADERS)
+async def ping_head(call: Call) -> Answer:
+    return Response(headers=_PING_HEADERS)
 
 
 @routes.get("/version")
-async def version(call: Call) -> web.StreamResponse:
+async def version(call: Call) -> Answer:
     return call.json(call.engine.system.version())
 
 
 @routes.get("/info")
-async def info(call: Call) -> web.StreamResponse:
+async def info(call: Call) -> Answer:
     return call.json(await call.engine.system.info())
 
 
 @routes.get("/system/df")
-async def df(call: Call) -> web.StreamResponse:
+async def df(call: Call) -> Answer:
     usage = await call.engine.system.df(tuple(call.many("type")))
     if call.version < (1, 44):
         for image in usage.images or ():
@@ -51,7 +50,7 @@ async def df(call: Call) -> web.StreamResponse:
 
 
 @routes.post("/auth")
-async def auth(call: Call) -> web.StreamResponse:
+async def auth(call: Call) -> Answer:
     request = await call.body(AuthConfig)
     try:
         return call.json(await call.engine.images.registry.login(request, access=call.access()))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -99,17 +100,20 @@ class ExecService:
         console_size: tuple[int, int] | None = None,
         fd: int | None = None,
         stdio: StdioFds | None = None,
+        on_launch: Callable[[], None] = lambda: None,
     ) -> Attachment | None:
         """Runs it. `fd` is the client's connection (owned by the engine from here on), None when detached.
 
         `console_size` is (height, width). `stdio`: the client's own descriptors instead of `fd`; the returned
-        attachment then ends with the process.
+        attachment then ends with the process. `on_launch` is called when another process is at work already,
+        and has not written to `fd` yet: to answer the client takes this process no time then.
         """
         try:
             self.check_start(exec_id)
             process = self._get(exec_id)
             process.started = True
-            handle = await self._launch(process, console_size, None if detach else fd, stdio)
+            client = None if detach else fd
+            handle = await self._launch(process, console_size, client, stdio, on_launch=on_launch)
         finally:
             if fd is not None:
                 os.close(fd)
@@ -125,6 +129,8 @@ class ExecService:
     def inspect(self, exec_id: str) -> ExecInspect:
         process = self._get(exec_id)
         request = process.request
+        if process.monitor is not None and (status := process.monitor.ended()) is not None:
+            self._let_go(process, process.monitor, status.code)
         return ExecInspect(
             id=process.id,
             running=process.running,
@@ -208,6 +214,7 @@ class ExecService:
         stdio: StdioFds | None,
         *,
         mux: bool | None = None,
+        on_launch: Callable[[], None] = lambda: None,
     ) -> AttachHandle | None:
         container, request = process.container, process.request
         tty = request.tty
@@ -236,6 +243,7 @@ class ExecService:
         try:
             # As with a container: the monitor gets ready while the plan is worked out.
             monitor = await self._core.launcher.launch(launch, fds)
+            on_launch()
             try:
                 plan = self._plan(process, console_size)
             except BaseException:
@@ -295,9 +303,13 @@ class ExecService:
             status = await monitor.wait()
         except Unavailable:
             status = ExitStatus(code=137, signal=9)
+        if process.monitor is monitor:
+            self._let_go(process, monitor, status.code)
+
+    def _let_go(self, process: Exec, monitor: Monitor, code: int) -> None:
         process.monitor = None
         monitor.close()
-        self._ended(process, status.code)
+        self._ended(process, code)
 
     def _ended(self, process: Exec, code: int) -> None:
         process.exit_code = code

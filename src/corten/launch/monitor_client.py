@@ -123,6 +123,15 @@ class Monitor:
 
     # -- what the monitor says
 
+    def ended(self) -> ExitStatus | None:
+        """How it has ended, if it has said so: also what the event loop has not read yet.
+
+        The monitor tells of an end before it lets go of the clients, who may ask at once.
+        """
+        if self._socket.fileno() >= 0:
+            self._on_readable()
+        return self._exited.result() if _succeeded(self._exited) else None
+
     def _on_readable(self) -> None:
         while True:
             try:

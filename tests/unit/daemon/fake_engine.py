@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -75,7 +76,7 @@ class FakeContainers(Recorder):
         async def monitor() -> None:
             import socket
 
-            with socket.socket(fileno=fd) as sock:
+            with socket.socket(fileno=fd) as sock, contextlib.suppress(ConnectionError):
                 sock.setblocking(False)
                 await loop.sock_sendall(sock, b"hello ")
                 while data := await loop.sock_recv(sock, 100):
