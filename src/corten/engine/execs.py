@@ -38,6 +38,7 @@ from corten.runtime.plan import Plan, compile_exec
 if TYPE_CHECKING:
     from corten.oci.runtime_spec import Spec
 
+_AFTERWARDS = 0.001  # seconds
 _KEPT = 64
 """How many ended execs of a container stay inspectable."""
 
@@ -60,6 +61,12 @@ class Exec:
     def running(self) -> bool:
         return self.started and self.exit_code is None
 
+    def end(self, code: int) -> None:
+        """It runs no more; who waits is told."""
+        self.exit_code = code
+        self.pid = 0
+        self.ended.set()
+
 
 class ExecService:
     """Create, start and look at execs."""
@@ -80,7 +87,7 @@ class ExecService:
         self._execs[process.id] = process
         container.execs[process.id] = None
         self._forget_old(container)
-        self._publish(process, f"exec_create: {' '.join(request.cmd)}")
+        asyncio.get_running_loop().call_soon(self._publish, process, f"exec_create: {' '.join(request.cmd)}")
         return process.id
 
     def check_start(self, exec_id: str) -> bool:
@@ -130,7 +137,7 @@ class ExecService:
         process = self._get(exec_id)
         request = process.request
         if process.monitor is not None and (status := process.monitor.ended()) is not None:
-            self._let_go(process, process.monitor, status.code)
+            process.end(status.code)
         return ExecInspect(
             id=process.id,
             running=process.running,
@@ -303,20 +310,17 @@ class ExecService:
             status = await monitor.wait()
         except Unavailable:
             status = ExitStatus(code=137, signal=9)
-        if process.monitor is monitor:
-            self._let_go(process, monitor, status.code)
-
-    def _let_go(self, process: Exec, monitor: Monitor, code: int) -> None:
+        process.end(status.code)
+        # Whose output has ended asks for the exit code next: that is answered first.
+        await asyncio.sleep(_AFTERWARDS)
         process.monitor = None
         monitor.close()
-        self._ended(process, code)
+        self._ended(process, status.code)
 
     def _ended(self, process: Exec, code: int) -> None:
-        process.exit_code = code
-        process.pid = 0
+        process.end(code)
         self._core.run_trash.discard(self._core.paths.exec_run(process.container.id, process.id))
         self._publish(process, "exec_die", exitCode=str(code))
-        process.ended.set()
 
     async def _follow(self, process: Exec, handle: AttachHandle | None, closed: asyncio.Future[None]) -> None:
         try:
