@@ -43,11 +43,21 @@ def show(name: bytes) -> str:
 
 
 class Tree:
-    """Opens directories beneath `root_fd`, makes the missing ones, and keeps the last used open."""
+    """Opens directories beneath `root_fd`, makes the missing ones, and keeps the last used open.
 
-    def __init__(self, root_fd: int, made: Callable[[Components], None] | None = None) -> None:
+    `made` is told each one that was made, with its descriptor; `gives_way` says whether a file is no more
+    than the mark of something that is missing, so that a directory may be made in its place.
+    """
+
+    def __init__(
+        self,
+        root_fd: int,
+        made: Callable[[Components, int], None] | None = None,
+        gives_way: Callable[[Components], bool] | None = None,
+    ) -> None:
         self.root_fd = root_fd
         self._made = made
+        self._gives_way = gives_way
         self._open: OrderedDict[Components, int] = OrderedDict()
         self._aliases: dict[Components, Components] = {}
 
@@ -121,15 +131,28 @@ class Tree:
         except FileNotFoundError:
             if not make:
                 raise
-            os.mkdir(path[-1], 0o755, dir_fd=parent)
-            fd = os.open(path[-1], _OPEN_DIRECTORY, dir_fd=parent)
-            if self._made is not None:
-                self._made(path)
+            fd = self._make(parent, path)
+        except NotADirectoryError:
+            if not make or self._gives_way is None or not self._gives_way(path):
+                raise
+            os.unlink(path[-1], dir_fd=parent)
+            fd = self._make(parent, path)
         self._open[path] = fd
         if len(self._open) > _CACHED:
             # Never what was opened last: the walk still needs it.
             _, oldest = self._open.popitem(last=False)
             os.close(oldest)
+        return fd
+
+    def _make(self, parent: int, path: Components) -> int:
+        os.mkdir(path[-1], 0o755, dir_fd=parent)
+        fd = os.open(path[-1], _OPEN_DIRECTORY, dir_fd=parent)
+        try:
+            if self._made is not None:
+                self._made(path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def _reopen(self, path: Components) -> int:

@@ -69,7 +69,7 @@ class Unpacker:
         self._implied: set[Components] = {()}
         self._directories: dict[Components, Entry] = {}
         self._hidden: set[Components] = set()  # whiteouts made by this layer
-        self._tree = Tree(root_fd, self._made)
+        self._tree = Tree(root_fd, self._made, self._is_hidden)
         self._done = Unpacked()
 
     def unpack(self, reader: TarReader) -> Unpacked:
@@ -106,8 +106,6 @@ class Unpacker:
             return
         if self._into is not None and self._into.owner is not None:
             entry.uid, entry.gid = self._into.owner
-        if self._hidden:
-            self._uncover(path[:-1])
         parent_path = self._tree.canonical(path[:-1])
         path = (*parent_path, name)
         parent = self._tree.directory(parent_path)
@@ -118,10 +116,17 @@ class Unpacker:
         else:
             self._special(parent, path, entry)
 
-    def _made(self, path: Components) -> None:
-        """A parent that no entry described (yet): it is to look like the one below it."""
+    def _made(self, path: Components, fd: int) -> None:
+        """A parent that no entry described (yet): it is to look like the one below it, and hides that one
+        where it takes a whiteout's place."""
         self._implied.add(path)
         self._done.inodes += 1
+        if path in self._hidden:
+            self._hidden.discard(path)
+            self._make_opaque(fd)
+
+    def _is_hidden(self, path: Components) -> bool:
+        return path in self._hidden
 
     def _regular(self, parent: int, path: Components, entry: Entry, reader: TarReader) -> None:
         try:
@@ -220,6 +225,8 @@ class Unpacker:
                     dst_dir_fd=self._tree.directory(path[:-1]),
                     follow_symlinks=False,
                 )
+                if (*source, target[-1]) in self._hidden:
+                    self._hidden.add(path)
                 return
             except FileExistsError:
                 if attempt == 2:
@@ -250,7 +257,7 @@ class Unpacker:
         for known in [known for known in self._directories if known[:size] == path]:
             del self._directories[known]
         self._implied = {known for known in self._implied if known[:size] != path}
-        self._hidden.discard(path)
+        self._hidden = {known for known in self._hidden if known[:size] != path}
         parent = self._tree.directory(path[:-1])
         remove_tree(path[-1], dir_fd=parent)
         return parent
@@ -267,6 +274,7 @@ class Unpacker:
     # -- whiteouts
 
     def _whiteout(self, parent_path: Components, name: bytes, marks: Marks) -> None:
+        parent_path = self._tree.canonical(parent_path)
         if name == OPAQUE_NAME:
             self._make_opaque(self._tree.directory(parent_path))
             return
@@ -275,7 +283,7 @@ class Unpacker:
         victim = name[len(WHITEOUT_PREFIX) :]
         if victim in (b"", b".", b".."):
             raise ArchiveError(f"the archive is refused: whiteout {show(name)} names nothing")
-        path = (*self._tree.canonical(parent_path), victim)
+        path = (*parent_path, victim)
         parent = self._tree.directory(path[:-1])
         try:
             if marks.device_whiteouts:
@@ -291,14 +299,6 @@ class Unpacker:
             return
         self._hidden.add(path)
         self._done.inodes += 1
-
-    def _uncover(self, path: Components) -> None:
-        """Where a parent was whited out by this layer, a directory takes its place that hides the one
-        below."""
-        for end in range(1, len(path) + 1):
-            if path[:end] in self._hidden:
-                self._replace(path[:end])
-                self._make_opaque(self._tree.directory(path[:end]))
 
     def _make_opaque(self, fd: int) -> None:
         if self._marks is not None:

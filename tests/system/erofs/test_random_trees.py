@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from corten.errors import ArchiveError
 from corten.linux.erofs import open_image
 from corten.linux.loop import attach
 from corten.snapshot.erofs.support import LOOP, Support
-from tests.unit.snapshot.archives import member, tar_of, unpack
+from tests.unit.snapshot.archives import directory, hard_link, member, symlink, tar_of, unpack
 from tests.unit.snapshot.erofs.images import index
 
 pytestmark = pytest.mark.root
@@ -121,6 +121,15 @@ def mounted(image: Path, support: Support, *, in_tar: bool) -> dict[bytes, tuple
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(layer=st.lists(members(), max_size=12))
+@example(layer=[member(".wh.a"), member("a/.wh.a")])
+@example(layer=[member("a/.wh.a"), member(".wh.a")])
+@example(layer=[member(".wh.a"), member("a/.wh..wh..opq")])
+@example(layer=[member(".wh.a"), member("a/.wh..wh.plnk")])
+@example(layer=[member(".wh.a"), member("a"), member("a/.wh.b")])
+@example(layer=[member(".wh.a"), directory("a"), member("a/.wh.b")])
+@example(layer=[member(".wh.a"), symlink("b", "a"), member("b/.wh.c")])
+@example(layer=[member(".wh.a"), hard_link("b", "a"), member("b/c")])
+@example(layer=[member("a/.wh.b"), member("a"), directory("a"), directory("a/b")])
 def test_the_kernel_shows_what_unpacking_makes(support: Support, layer: list[Member]) -> None:
     data = tar_of(layer)
     with tempfile.TemporaryDirectory() as scratch:

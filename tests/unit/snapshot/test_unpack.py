@@ -102,6 +102,39 @@ def test_a_directory_in_a_whiteouts_place_hides_the_one_below(root: Path, entrie
     assert names(root) == ["d", "d/new"]
 
 
+@pytest.mark.parametrize(
+    ("layer", "found"),
+    [
+        ([member(".wh.d"), member("d/.wh.d")], ["d", "d/d"]),
+        ([member("d/.wh.d"), member(".wh.d")], ["d", "d/d"]),
+        ([member(".wh.d"), member("d/.wh..wh..opq")], ["d"]),
+        ([member(".wh.d"), member("d/.wh..wh.plnk")], ["d"]),
+        ([member(".wh.d"), member("d/e/.wh.f")], ["d", "d/e", "d/e/f"]),
+        ([member(".wh.d"), symlink("l", "d"), member("l/x")], ["d", "d/x", "l"]),
+        ([member(".wh.d"), symlink("l", "/d"), member("l/.wh.x")], ["d", "d/x", "l"]),
+        ([member(".wh.w"), hard_link("d", "w"), member("d/x")], ["d", "d/x", "w"]),
+    ],
+)
+def test_the_parent_of_any_entry_takes_its_whiteouts_place(
+    root: Path, layer: list[tuple[tarfile.TarInfo, bytes]], found: list[str]
+) -> None:
+    done = unpack(tar_of(layer), root)
+    assert names(root) == found
+    assert is_opaque(root / "d")
+    assert b"d" in done.implied
+
+
+def test_a_file_in_a_whiteouts_place_is_no_parent(root: Path) -> None:
+    with pytest.raises(ArchiveError, match="used as a directory"):
+        unpack(tar_of([member(".wh.d"), member("d"), member("d/.wh.x")]), root)
+
+
+def test_whiteouts_go_with_the_directory_that_they_were_in(root: Path) -> None:
+    unpack(tar_of([member("d/.wh.x"), member("d"), directory("d"), directory("d/x")]), root)
+    assert names(root) == ["d", "d/x"]
+    assert not is_opaque(root / "d/x")
+
+
 def test_duplicate_names_the_last_one_wins(root: Path) -> None:
     unpack(
         tar_of(

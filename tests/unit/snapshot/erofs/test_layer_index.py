@@ -177,6 +177,13 @@ def test_whiteouts_and_opaque_directories(image: Path, in_tar: bool) -> None:
     assert set(found) == {"", "a", "gone", "b", "b/f", "c", "e", "e/f", "g"}
 
 
+def test_the_parent_of_a_whiteout_takes_a_whiteouts_place(image: Path, in_tar: bool) -> None:
+    index(tar_of([member(".wh.a"), member("a/.wh.a")]), image, in_tar=in_tar)
+    found = listing(image)
+    assert set(found) == {"", "a", "a/a"}
+    assert found["a"][8] == ((b"trusted.overlay.opaque", b"y"),)
+
+
 def test_duplicates_and_changed_types(image: Path, in_tar: bool) -> None:
     index(
         tar_of(
