@@ -148,14 +148,16 @@ class _Supervisor:
             signal.signal(signal_number, self._stop)
         if self._config.tls.on:
             signal.signal(signal.SIGHUP, self._reload)
+        failed = False
         for number in range(count):
-            if not self._stopping and not self._start(number):
+            # A worker that is told to stop before it serves has not failed.
+            if not self._stopping and not self._start(number) and not self._stopping:
+                failed = True
                 self._stop()
         if not self._stopping:
             sys.stdout.write(greeting(self._config, self._sockets))
             sys.stdout.flush()
             _tell_ready()
-        failed = self._stopping
         while self._alive:
             try:
                 pid, status = os.wait()

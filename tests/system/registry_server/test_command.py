@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,6 +55,31 @@ def test_configuration_file_and_what_overrides_it(tmp_path: Path) -> None:
     assert "from-file" in process.stdout.readline()
     assert client.push_manifest("app", "latest", b" " * 1001).status == 413
     finish(process, client)
+
+
+def test_told_to_stop_before_it_has_said_that_it_serves(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)  # it waits with its byte until there is room again
+    process = subprocess.Popen(
+        [*CORTEN, "serve", "--root", str(tmp_path), "--listen", f"127.0.0.1:{free_port()}", "--workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CORTEN_READY_FD": str(writer)},
+        pass_fds=(writer,),
+    )
+    os.close(writer)
+    assert process.stdout is not None
+    assert "The registry is at" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    with open(reader, "rb") as ready:
+        assert ready.read().endswith(b"1")
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 0, err
 
 
 @pytest.mark.parametrize(
