@@ -216,7 +216,10 @@ class Unpacker:
             return
         for attempt in (1, 2):
             # Both descriptors come from the cache of one tree: the second must not push the first out of it.
-            source_fd = os.dup(self._tree.directory(source, make=False))
+            try:
+                source_fd = os.dup(self._tree.directory(source, make=False))
+            except FileNotFoundError:  # it was below what this link replaces
+                raise self._no_target(entry) from None
             try:
                 os.link(
                     target[-1],

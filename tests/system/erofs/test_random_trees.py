@@ -129,6 +129,7 @@ def mounted(image: Path, support: Support, *, in_tar: bool) -> dict[bytes, tuple
 @example(layer=[member(".wh.a"), directory("a"), member("a/.wh.b")])
 @example(layer=[member(".wh.a"), symlink("b", "a"), member("b/.wh.c")])
 @example(layer=[member(".wh.a"), hard_link("b", "a"), member("b/c")])
+@example(layer=[member("a/b"), hard_link("a", "a/b")])
 @example(layer=[member("a/.wh.b"), member("a"), directory("a"), directory("a/b")])
 def test_the_kernel_shows_what_unpacking_makes(support: Support, layer: list[Member]) -> None:
     data = tar_of(layer)

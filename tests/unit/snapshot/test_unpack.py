@@ -129,6 +129,11 @@ def test_a_file_in_a_whiteouts_place_is_no_parent(root: Path) -> None:
         unpack(tar_of([member(".wh.d"), member("d"), member("d/.wh.x")]), root)
 
 
+def test_a_hard_link_in_the_place_of_its_targets_parent(root: Path) -> None:
+    with pytest.raises(ArchiveError, match="which the archive does not hold"):
+        unpack(tar_of([member("a/b"), hard_link("a", "a/b")]), root)
+
+
 def test_whiteouts_go_with_the_directory_that_they_were_in(root: Path) -> None:
     unpack(tar_of([member("d/.wh.x"), member("d"), directory("d"), directory("d/x")]), root)
     assert names(root) == ["d", "d/x"]
