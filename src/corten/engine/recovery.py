@@ -16,7 +16,7 @@ from corten.engine.run_directory import clear_run_directory
 from corten.engine.state import Status
 from corten.engine.timestamp import now
 from corten.errors import CortenError, IntegrityError, Unavailable
-from corten.launch.client import ExitStatus, Monitor, read_exit
+from corten.launch.client import ExitStatus, Monitor, read_exit, read_state
 
 _UNREACHABLE = (Unavailable, FileNotFoundError, ConnectionError)
 
@@ -119,8 +119,8 @@ class Recovery:
             status = ExitStatus(code=255, finished_at_ns=now(), error="")
         elif not was_running:
             # It started and ended while no engine could write that down.
-            container.state.status = Status.RUNNING
-            container.state.started_at = container.state.started_at or status.finished_at_ns
+            container.state.status, container.state.ran = Status.RUNNING, True
+            container.state.started_at = _started_at(run_dir) or status.finished_at_ns
         async with container.lock:
             await self._lifecycle.ended(container, status, schedule=False)
 
@@ -166,3 +166,12 @@ class Recovery:
             await monitor.wait()
         monitor.close()
         clear_run_directory(run_dir)
+
+
+def _started_at(run_dir: Path) -> int:
+    """When what ran there began, in nanoseconds; 0 where nothing tells."""
+    try:
+        state = read_state(run_dir)
+    except IntegrityError:
+        return 0
+    return 0 if state is None else state.started_at_ns
