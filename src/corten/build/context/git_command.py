@@ -20,6 +20,8 @@ PROTOCOLS = ("http", "https", "ssh", "git")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
 _MAX_OUTPUT = 16 << 20
+# Event loops differ in whether they start programs with a umask.
+_WITH_USUAL_MODES = ("/bin/sh", "-c", 'umask 022 && exec "$@"', "sh")
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -60,6 +62,7 @@ class Git:
     ) -> str:
         """What `git args` says; GitFailed. A cancelled call ends the process, and all it has started."""
         process = await asyncio.create_subprocess_exec(
+            *_WITH_USUAL_MODES,
             self._program,
             "--no-optional-locks",
             *args,
@@ -73,7 +76,6 @@ class Git:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            umask=0o022,
             limit=_MAX_OUTPUT,
         )
         try:
