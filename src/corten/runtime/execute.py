@@ -217,6 +217,8 @@ def _clone(
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
         if flags & CLONE_NEWNS:
             child.on_mounts = on_mounts
+            if ahead is not None:
+                child.usual = ahead.usual
         unified = -1 if entry is None else entry[1]
         if settings["shares"] and (start_fd < 0 or told) and unified < 0 and vfork.usable():
             if told is not None:

@@ -12,7 +12,16 @@ import os
 from corten.linux import mount as m
 from corten.linux import process, vfork
 from corten.linux.interface import set_up
-from corten.linux.namespace import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS, setns, unshare
+from corten.linux.namespace import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    setns,
+    unshare,
+)
+from corten.runtime import execute_usual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ _NAMESPACES = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 class Ahead:
     """What is ready. `origin`: a process that is where this one was."""
 
-    __slots__ = ("_made", "_origin", "cgroup", "null", "shared")
+    __slots__ = ("_made", "_origin", "cgroup", "null", "shared", "usual")
 
     def __init__(self, origin: int) -> None:
         self._origin = origin
@@ -33,6 +42,7 @@ class Ahead:
         self.cgroup: list[str] = []
         self.null = -1
         self.shared: vfork.Shared | None = None
+        self.usual: dict[bytes, int] = {}
 
     def make_namespaces(self) -> None:
         """Enter new ones, if this user may, and may come back: an ordinary user's host network is not his."""
@@ -45,6 +55,7 @@ class Ahead:
             unshare(_NAMESPACES)
             self._made = _NAMESPACES
             set_up(b"lo")
+            self.usual = execute_usual.make()
         except OSError:
             pass  # the clone makes them, or says why it cannot
 
@@ -79,6 +90,10 @@ class Ahead:
                 setns(origin, made & ~used)
             finally:
                 os.close(origin)
+        if self.usual and not (
+            used & CLONE_NEWIPC and flags & CLONE_NEWNS and execute_usual.fits(plan.child)
+        ):
+            execute_usual.discard(self.usual)
         return flags & ~used
 
 

@@ -60,6 +60,7 @@ class Child:
         "start_fd",
         "stdio",
         "user",
+        "usual",
     )
 
     def __init__(
@@ -82,6 +83,8 @@ class Child:
         self.environment: dict[bytes, bytes] = {}
         self.user: tuple[int, int, tuple[int, ...]] | None = None
         self.found = b""
+        # Mounts that were made in advance, by their places: see `execute_usual`.
+        self.usual: dict[bytes, int] = {}
 
     def warn(self, message: str) -> None:
         """Tell the parent what was clamped."""

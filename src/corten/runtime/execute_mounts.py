@@ -10,6 +10,7 @@ from corten.linux.openat2 import O_PATH
 from corten.linux.statfs import TMPFS_MAGIC, file_system_type
 from corten.runtime.execute_copy import copy_tree
 from corten.runtime.execute_paths import ensure, resolve
+from corten.runtime.execute_usual import NODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def file_system(
 ) -> None:
     """Mount a new file system. What is kernel-made (proc, sysfs) never goes through a symbolic link."""
     fd = ensure(child.root, target, symlinks=type not in (b"proc", b"sysfs"))
+    if target in child.usual:
+        m.move_mount(child.usual[target], fd)
+        os.close(fd)
+        return
     path = b"/proc/self/fd/%d" % fd
     try:
         m.mount(source, path, type, flags, data)
@@ -213,7 +218,11 @@ def devices(
     owner or mode (that would change the host's).
     """
     top = ensure(child.root, directory)
-    for name, mode, number, uid, gid, host_path in nodes:
+    there: frozenset[object] = NODES if directory in child.usual else frozenset()
+    for node in nodes:
+        if node in there:
+            continue
+        name, mode, number, uid, gid, host_path = node
         if not bind:
             try:
                 os.mknod(name, mode, number, dir_fd=top)

@@ -127,3 +127,18 @@ async def test_no_mount_is_visible_on_the_host(boat: Boat) -> None:
     pid = (await boat.containers.inspect(identity)).state.pid
     for name in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
         assert os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
+
+
+async def test_its_dev_is_the_same_however_it_is_made(boat: Boat) -> None:
+    """A spare of the launcher has the usual one ready; another size of /dev/shm is not the usual one."""
+    look = (
+        "ls -lan /dev /dev/pts /dev/shm /dev/mqueue | sed '/^total/d; s/ [A-Z][a-z][a-z] .*:[0-9][0-9]//';"
+        " stat -c '%n %a %u %g %F' /dev /dev/pts /dev/shm /dev/mqueue;"
+        " sed 's/^[0-9]* [0-9]* [0-9]*:[0-9]* //' /proc/self/mountinfo | grep '^[^ ]* /dev'; : > /dev/null;"
+        " head -c 3 /dev/zero | wc -c; cat /dev/full | head -c 1 | wc -c; echo x > /dev/shm/x; touch /dev/x"
+    )
+    usual = await boat.sh(look)
+    other = await boat.sh(look, host={"shm_size": 65 << 20})
+    assert "size=65536k" in usual.out and " /dev/mqueue " in usual.out and "ptmx -> pts/ptmx" in usual.out
+    assert usual.out == other.out.replace("size=66560k", "size=65536k")
+    assert (usual.err, other.err) == ("", "")

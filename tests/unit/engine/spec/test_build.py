@@ -11,6 +11,8 @@ from corten.api.host_config import HostConfig, Ulimit
 from corten.engine.record import Container, Definition, MountRecord, StateRecord
 from corten.engine.spec.build import Surroundings, build_spec
 from corten.oci.runtime_spec import Spec
+from corten.runtime import execute_usual
+from corten.runtime.plan import Directory, compile_plan
 from corten.volume.driver import VolumeMount
 
 ID = "0123456789ab" + "0" * 52
@@ -158,3 +160,19 @@ def test_it_takes_less_than_a_millisecond() -> None:
         build(container)
         best = min(best, time.perf_counter() - begin)
     assert best < 0.001
+
+
+def test_its_dev_is_what_spares_have_made_in_advance() -> None:
+    def fits(container: Container, **around: object) -> bool:
+        plan = compile_plan(
+            build(container, **around), root=Directory(path="/c"), container_id=ID, bundle="/c"
+        )
+        nodes = next(operation[2] for operation in plan.child if operation[:2] == ("make_devices", b"dev"))
+        assert set(nodes) >= execute_usual.NODES
+        return execute_usual.fits(plan.child)
+
+    assert fits(make())
+    assert fits(make(ContainerConfig(tty=True)))
+    for host in ({"shm_size": 1 << 20}, {"ipc_mode": "none"}):
+        assert not fits(make(**host))  # type: ignore[arg-type]
+    assert not fits(make(), peers={"ipc": 1})
