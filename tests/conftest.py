@@ -38,9 +38,18 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 def _on_this_host() -> set[str]:
     """Cgroups and links that have corten's name; those in namespaces that tests made go with these."""
-    links = {f"link {link.name}" for link in Path("/sys/class/net").glob("corten*")}
-    places = [*Path("/sys/fs/cgroup").glob("corten*/*/"), *Path("/sys/fs/cgroup").glob("*/corten*/*/")]
-    return links | {f"cgroup {place}" for place in places}
+    links = _matches("/sys/class/net", "corten*")
+    places = _matches("/sys/fs/cgroup", "corten*/*/") | _matches("/sys/fs/cgroup", "*/corten*/*/")
+    return {f"link {link.name}" for link in links} | {f"cgroup {place}" for place in places}
+
+
+def _matches(directory: str, pattern: str) -> set[Path]:
+    """What matches; what others remove at the same moment does not count."""
+    while True:
+        try:
+            return set(Path(directory).glob(pattern))
+        except FileNotFoundError:
+            continue
 
 
 _BEFORE = pytest.StashKey[set[str]]()
