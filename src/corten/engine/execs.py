@@ -239,7 +239,6 @@ class ExecService:
         launch = LaunchRequest(
             container_id=container.id,
             joins=True,
-            run_dir=self._core.paths.exec_run(container.id, process.id),
             stdio="fds" if stdio else "monitor" if client else "null",
             tty=tty,
             open_stdin=request.attach_stdin,
@@ -319,7 +318,6 @@ class ExecService:
 
     def _ended(self, process: Exec, code: int) -> None:
         process.end(code)
-        self._core.run_trash.discard(self._core.paths.exec_run(process.container.id, process.id))
         self._publish(process, "exec_die", exitCode=str(code))
 
     async def _follow(self, process: Exec, handle: AttachHandle | None, closed: asyncio.Future[None]) -> None:

@@ -17,7 +17,7 @@
       trash/                            what is being deleted in the background
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
-      containers/<id>/                  state.json monitor.sock exit.json exec-<id>/
+      containers/<id>/                  state.json monitor.sock exit.json
       builds/<id>/                      monitor.sock of a RUN
       trash/                            run directories of what has ended
 """
@@ -161,10 +161,6 @@ class Paths:
     def container_run(self, container_id: str) -> Path:
         """The container's run directory: monitor.sock, exit.json."""
         return self.container_runs / container_id
-
-    def exec_run(self, container_id: str, exec_id: str) -> Path:
-        """The run directory of one exec in a container."""
-        return self.container_runs / container_id / f"exec-{exec_id}"
 
     def make(self) -> None:
         """Creates the directories that must exist before anything else.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import resource
 import subprocess
@@ -45,8 +46,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One container (or exec) to start.
 
     `plan`: without it, what needs no plan is prepared; then `Monitor.give` it, or `Monitor.withdraw`.
-    `run_dir`: is made if missing; state.json, monitor.sock and exit.json appear in it. The caller removes it
-    when it has no more use for it; what an earlier run left in it is replaced.
+    `run_dir`: is made if missing; state.json, monitor.sock and exit.json appear in it, for the next engine.
+    The caller removes it when it has no more use for it; what an earlier run left in it is replaced. None:
+    no other engine will ask.
     `stdio`: "monitor": pipes or a terminal of the monitor's, logged to `log_path` (None: no log), clients can
     attach. "fds": the three fds given to `launch` become the process's stdio (no log, no attach); with `tty`
     and no fds the container's terminal is handed out by `Monitor.take_console()`. "null": /dev/null.
@@ -62,7 +64,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     container_id: str
     plan: Plan | None = None
-    run_dir: Path
+    run_dir: Path | None = None
     log_path: Path | None = None
     stdio: Literal["monitor", "fds", "null"] = "monitor"
     tty: bool = False
@@ -81,7 +83,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
         """In the order of `messages.SETTINGS`."""
         return (
             self.container_id,
-            os.fspath(self.run_dir),
+            os.fspath(self.run_dir) if self.run_dir else "",
             os.fspath(self.log_path) if self.log_path else "",
             _STDIO[self.stdio],
             self.tty,
@@ -254,7 +256,7 @@ class Launcher:
         `fds` and the attachments' fds stay the caller's: close them when this has returned. If an earlier
         monitor of the same run directory is still at its last step (removing the cgroup), it is waited for.
         """
-        previous = self._monitors.get(request.run_dir)
+        previous = self._monitors.get(request.run_dir) if request.run_dir else None
         if previous is not None:
             await previous.gone()
         if self._closed:
@@ -277,8 +279,9 @@ class Launcher:
         monitor = Monitor(ours, request.container_id, request.hold, len(request.attachments))
         if request.plan is not None:
             monitor.give(request.plan)
-        self._monitors[request.run_dir] = monitor
-        monitor.on_gone(lambda: self._forget(request.run_dir, monitor))
+        if request.run_dir is not None:
+            self._monitors[request.run_dir] = monitor
+            monitor.on_gone(functools.partial(self._forget, request.run_dir, monitor))
         return monitor
 
     def _tell_next(self, namespaces: bool) -> None:

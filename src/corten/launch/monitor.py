@@ -93,7 +93,8 @@ class Monitor:
             self._stdio.set_input(own.pop("stdin"))
         for fd, (handle, flags, keys) in zip(fds[len(names) :], clients, strict=True):
             self.attach(Client(fd, flags, handle, keys, origin))
-        self._poller.watch(own["listener"], POLLIN, self._on_connection)
+        if "listener" in own:
+            self._poller.watch(own["listener"], POLLIN, self._on_connection)
         self._poller.watch(self._starter.fileno(), POLLIN, self._on_starter)
         return self._await_process(is_served, has_input)
 
@@ -219,7 +220,7 @@ class Monitor:
             # Nobody else will ask; and what was written is used as soon as the end is known.
             if "mounts" in self._fds:
                 os.close(self._fds.pop("mounts"))
-        else:
+        elif "directory" in self._fds:
             write_exit(self._fds["directory"], self._exit)
         self.tell(self._exit)
 

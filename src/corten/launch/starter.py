@@ -169,8 +169,11 @@ class Starter:
         self._fds, self._ends, self._pidfd, self._resources = [], (-1, -1, -1), -1, []
 
     def _open_run_dir(self) -> None:
-        """Make the run directory and listen in it: from here on another engine can find the monitor."""
+        """Make the run directory, if there is to be one, and listen in it: from here on another engine can
+        find the monitor."""
         run_dir: str = self._settings["run_dir"]
+        if not run_dir:
+            return
         os.makedirs(run_dir, 0o700, exist_ok=True)
         self._directory = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for name in ("exit.json", "monitor.sock"):  # of an earlier run
@@ -249,7 +252,7 @@ class Starter:
         packets.send(self._monitor, (messages.CREATED, pid), (pidfd,))
 
     def _write_state(self, pid: int, started_at_ns: int) -> None:
-        if self._settings["bound"]:
+        if self._settings["bound"] or self._directory < 0:
             return  # nobody else will look for it
         write_state(self._directory, self._settings["container_id"], pid, started_at_ns, self._monitor_pid)
 
