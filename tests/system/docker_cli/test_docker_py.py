@@ -83,6 +83,13 @@ def test_exec(sleeper: docker.models.containers.Container) -> None:
     assert sleeper.exec_run("id -u", user="user").output == b"1000\n"
 
 
+def test_an_exec_s_code_is_there_when_its_output_has_ended(
+    sleeper: docker.models.containers.Container,
+) -> None:
+    codes = [sleeper.exec_run(["sh", "-c", f"exit {number}"]).exit_code for number in range(30)]
+    assert codes == list(range(30))
+
+
 def test_logs_and_attach(client: docker.DockerClient) -> None:
     container = client.containers.create(IMAGE, ["sh", "-c", "echo one; echo two"], network_mode="none")
     stream = container.attach(stream=True, logs=True)
