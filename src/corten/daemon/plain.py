@@ -1,7 +1,7 @@
 """A client's connection, and what is plain on it: requests that tell their length, with nothing to negotiate.
 
-Nearly all that clients of the API send is, and they wait for it: these are read and answered here, in one
-turn of the event loop. Everything else (chunked uploads, websockets, 100-continue, whatever is unusual or
+Nearly all that clients of the API send is, and they wait for it: these are read and answered here, by one
+task for each. Everything else (chunked uploads, websockets, 100-continue, whatever is unusual or
 wrong) takes its connection to aiohttp, which serves it from then on. Nothing is decided here that aiohttp
 would decide otherwise: what looks doubtful is not plain.
 """
@@ -97,38 +97,35 @@ class PlainRequest:
 
     def feed(self, data: bytes) -> bytes:
         """More of the body, and what follows it, which is returned."""
-        piece, rest = (
-            (data, b"") if len(data) <= self.missing else (data[: self.missing], data[self.missing :])
-        )
+        piece, rest = data[: self.missing], data[self.missing :]
         self.missing -= len(piece)
         self._body = self._body + piece if self._body else piece
         if self._arrived is None and self.missing and len(self._body) > _AHEAD:
             self._connection.pause_reading()
-        self._wake()
+        self.wake()
         return rest
 
     def skip(self, data: bytes) -> bytes:
         """As `feed`, of a body that nobody wants any more."""
-        length = min(len(data), self.missing)
-        self.missing -= length
-        return data[length:]
-
-    def lose(self) -> None:
-        """The client has gone away."""
-        self._wake()
+        rest = data[self.missing :]
+        self.missing -= len(data) - len(rest)
+        return rest
 
     async def _more(self) -> None:
         """Waits for more of the body; ConnectionResetError when the client has gone away."""
+        before = self.missing
         self._arrived = asyncio.get_running_loop().create_future()
         try:
-            self._connection.resume_reading()
-            await self._arrived
+            if self._connection.transport is not None:
+                self._connection.resume_reading()
+                await self._arrived
         finally:
             self._arrived = None
-        if self._connection.transport is None and self.missing:
+        if self.missing == before:
             raise ConnectionResetError("the client has gone away")
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """More has come, or the client has gone away."""
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
 
@@ -215,7 +212,7 @@ class PlainConnection(asyncio.Protocol):
         self._daemon.connections.discard(self)
         self.resume_writing()
         if self._request is not None:
-            self._request.lose()
+            self._request.wake()
         if self.task is not None and self.streaming:
             self.task.cancel()
 
@@ -303,6 +300,8 @@ class PlainConnection(asyncio.Protocol):
         received, self._received = self._received, b""
         transport.set_protocol(other)
         other.connection_made(transport)
+        if self._drained is not None:  # earlier answers were not taken yet
+            other.pause_writing()
         other.data_received(received)
 
     async def _answer(self, request: PlainRequest) -> None:
@@ -355,11 +354,10 @@ def _head(status: int, headers: Mapping[str, str], *, ends: bool) -> bytes:
 
 
 def _whole(request: PlainRequest, answer: Response, *, ends: bool) -> bytes:
-    headers = answer.headers
-    if answer.status >= 200 and answer.status not in (204, 304):
-        headers = {**headers, "Content-Length": str(len(answer.body))}
-    head = _head(answer.status, headers, ends=ends)
-    return head if request.method == "HEAD" or answer.status in (204, 304) else head + answer.body
+    if answer.status in (204, 304):
+        return _head(answer.status, answer.headers, ends=ends)
+    head = _head(answer.status, {**answer.headers, "Content-Length": str(len(answer.body))}, ends=ends)
+    return head if request.method == "HEAD" else head + answer.body
 
 
 _dated: tuple[int, str] = (0, "")

@@ -256,3 +256,25 @@ def test_the_daemon_ends(served: Served) -> None:
 
 async def _event() -> asyncio.Event:
     return asyncio.Event()
+
+
+def test_a_client_that_has_gone_away_before_its_body_is_wanted(served: Served) -> None:
+    reached, go = served.run(_event()), served.run(_event())
+
+    async def put(_ref: str, _path: str, stream: AsyncIterator[bytes], **_options: Any) -> None:
+        reached.set()
+        await go.wait()
+        async for _piece in stream:
+            pass
+        raise AssertionError("the body was not whole")
+
+    served.engine.containers.archive_put = put
+    with served.connect() as sock:
+        sock.sendall(
+            b"PUT /containers/x/archive?path=/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbegin"
+        )
+        until(reached.is_set)
+    until(lambda: not served.daemon.connections)
+    served.loop.call_soon_threadsafe(go.set)
+    until(lambda: served.daemon.active == 0)
+    assert is_plain(served)
