@@ -40,6 +40,8 @@ def _run(arguments: list[str]) -> int:
     import asyncio
     import logging
 
+    import uvloop
+
     logging.basicConfig(
         level=os.environ.get("CORTEN_LOG", "warning").upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -50,8 +52,6 @@ def _run(arguments: list[str]) -> int:
     from corten.daemon import listening, process
 
     ready = listening.take_ready_fd(os.environ)
-    import uvloop
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(process.serve(_settings(), ready))
     return 0

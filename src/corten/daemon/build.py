@@ -151,6 +151,7 @@ async def shell(call: Call) -> Answer:
     stand = call.engine.builds.find(call["id"]).shell
     stand.check()
     connection = Connection(call, multiplexed=False)
+    connection.answer()
     fd = connection.duplicate()
     connection.release()
     await stand.open(fd, call.number("h") or 0, call.number("w") or 0)

@@ -29,6 +29,7 @@ async def attach(call: Call) -> Answer:
     containers, ref = call.engine.containers, call["id"]
     tty = await containers.check_attach(ref)
     connection = Connection(call, multiplexed=not tty)
+    connection.answer()
     try:
         await containers.attach(
             ref,

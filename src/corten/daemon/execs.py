@@ -36,7 +36,7 @@ async def start(call: Call) -> Answer:
     if request.detach:
         await execs.start(exec_id, detach=True, tty=request.tty, console_size=size)
         return call.empty(200)
-    connection = Connection(call, multiplexed=not tty, answer=False)
+    connection = Connection(call, multiplexed=not tty)
     try:
         fd = connection.duplicate()
         await execs.start(exec_id, tty=request.tty, console_size=size, fd=fd, on_launch=connection.answer)

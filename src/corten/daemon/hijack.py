@@ -20,8 +20,8 @@ _STDERR_FRAME = struct.Struct(">BxxxI")
 class Connection:
     """A client's connection, from which nothing more is read here; and after the answer nothing written."""
 
-    def __init__(self, call: Call, *, multiplexed: bool, answer: bool = True) -> None:
-        """Without `answer`, `answer()` has to follow before anybody writes to what `duplicate` gives."""
+    def __init__(self, call: Call, *, multiplexed: bool) -> None:
+        """`answer` has to follow before anybody writes to what `duplicate` gives."""
         transport = call.http.transport
         if transport is None:
             raise Unavailable("the client has gone away")
@@ -29,13 +29,11 @@ class Connection:
         self._multiplexed = multiplexed
         # Nothing the client sends from now on may be read here: it is the container's input.
         self._transport.pause_reading()
-        self._answer = _answer(call, multiplexed)
-        if answer:
-            self.answer()
+        self._head = _answer(call, multiplexed)
 
     def answer(self) -> None:
         """Sends the head of the answer, once."""
-        head, self._answer = self._answer, b""
+        head, self._head = self._head, b""
         if head:
             self._transport.write(head)
 

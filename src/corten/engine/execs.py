@@ -258,7 +258,8 @@ class ExecService:
             monitor.give(plan)
             await monitor.start()
         except BaseException as error:
-            self._ended(process, _failure_code(error))
+            process.end(code := _failure_code(error))
+            self._publish(process, "exec_die", exitCode=str(code))
             raise
         process.monitor, process.pid = monitor, monitor.pid
         process.supervisor = asyncio.get_running_loop().create_task(self._supervise(process, monitor))
@@ -314,11 +315,7 @@ class ExecService:
         await asyncio.sleep(_AFTERWARDS)
         process.monitor = None
         monitor.close()
-        self._ended(process, status.code)
-
-    def _ended(self, process: Exec, code: int) -> None:
-        process.end(code)
-        self._publish(process, "exec_die", exitCode=str(code))
+        self._publish(process, "exec_die", exitCode=str(status.code))
 
     async def _follow(self, process: Exec, handle: AttachHandle | None, closed: asyncio.Future[None]) -> None:
         try:

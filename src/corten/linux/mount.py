@@ -6,6 +6,10 @@ import ctypes
 
 from corten.linux.syscall import NUMBER, failure, libc, raw
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
@@ -149,6 +153,16 @@ def fsconfig(
         if message and error.errno is not None:
             error = OSError(error.errno, f"{error.strerror} ({message})", error.filename)
         raise error
+
+
+def fsconfig_options(context: int, options: Iterable[bytes]) -> None:
+    """fsconfig(2) for each of "key=value" or "key"."""
+    for option in options:
+        key, separator, value = option.partition(b"=")
+        if separator:
+            fsconfig(context, FSCONFIG_SET_STRING, key, value)
+        else:
+            fsconfig(context, FSCONFIG_SET_FLAG, key)
 
 
 def fsmount(context: int, attributes: int = 0) -> int:

@@ -218,7 +218,7 @@ def devices(
     owner or mode (that would change the host's).
     """
     top = ensure(child.root, directory)
-    there: frozenset[object] = NODES if directory in child.usual else frozenset()
+    there: tuple[object, ...] = NODES if directory in child.usual else ()
     for node in nodes:
         if node in there:
             continue

@@ -91,12 +91,7 @@ def _overlay_by_context(lowers: tuple[bytes, ...], options: tuple[bytes, ...]) -
     m.fsconfig(context, m.FSCONFIG_SET_STRING, b"source", b"overlay")
     for lower in lowers:
         m.fsconfig(context, m.FSCONFIG_SET_STRING, b"lowerdir+", lower)
-    for option in options:
-        key, separator, value = option.partition(b"=")
-        if separator:
-            m.fsconfig(context, m.FSCONFIG_SET_STRING, key, value)
-        else:
-            m.fsconfig(context, m.FSCONFIG_SET_FLAG, key)
+    m.fsconfig_options(context, options)
     m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
     fd = m.fsmount(context)
     os.close(context)

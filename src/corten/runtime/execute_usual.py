@@ -52,7 +52,7 @@ _ATTRIBUTES = (
     (m.MS_NOEXEC, m.MOUNT_ATTR_NOEXEC),
     (m.MS_STRICTATIME, m.MOUNT_ATTR_STRICTATIME),
 )
-NODES = frozenset(
+NODES = tuple(
     (name, stat.S_IFCHR | 0o666, os.makedev(major, minor), 0, 0, b"/dev/" + name)
     for name, major, minor in (
         (b"null", 1, 3),
@@ -63,7 +63,7 @@ NODES = frozenset(
         (b"tty", 5, 0),
     )
 )
-"""As `plan_mounts.compile_devices` has them."""
+"""The specification's default devices: name, mode with type, number, uid, gid, path on the host."""
 
 
 def make() -> dict[bytes, int]:
@@ -89,14 +89,9 @@ def make() -> dict[bytes, int]:
 
 def fits(operations: tuple[Operation, ...]) -> bool:
     """Whether a child that does `operations` mounts just these."""
-    usual = {operation[1]: operation for operation in _OPERATIONS}
-    found = 0
-    for operation in operations:
-        if operation[0] == "mount" and operation[1] in usual:
-            if operation != usual[operation[1]]:
-                return False
-            found += 1
-    return found == len(_OPERATIONS)
+    places = {operation[1] for operation in _OPERATIONS}
+    mounts = [operation for operation in operations if operation[0] == "mount" and operation[1] in places]
+    return len(mounts) == len(_OPERATIONS) and all(operation in mounts for operation in _OPERATIONS)
 
 
 def discard(made: dict[bytes, int]) -> None:
@@ -109,12 +104,7 @@ def _file_system(type: bytes, source: bytes, flags: int, data: bytes | None) -> 
     context = m.fsopen(type)
     try:
         m.fsconfig(context, m.FSCONFIG_SET_STRING, b"source", source)
-        for option in data.split(b",") if data else ():
-            key, separator, value = option.partition(b"=")
-            if separator:
-                m.fsconfig(context, m.FSCONFIG_SET_STRING, key, value)
-            else:
-                m.fsconfig(context, m.FSCONFIG_SET_FLAG, key)
+        m.fsconfig_options(context, data.split(b",") if data else ())
         m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
         return m.fsmount(context, sum(attribute for flag, attribute in _ATTRIBUTES if flags & flag))
     finally:

@@ -10,6 +10,7 @@ from corten.errors import InvalidArgument
 from corten.linux import mount as m
 from corten.oci.runtime_spec import Device, IDMapping, Mount, Spec
 from corten.runtime.cgroup import apply as cgroup
+from corten.runtime.execute_usual import NODES
 from corten.runtime.mount_options import MountOptions, parse_options
 
 TYPE_CHECKING = False
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
     from corten.runtime.plan import Draft
 
-_DEVICES = (
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-)
 _LINKS = (
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
@@ -227,9 +220,8 @@ def compile_devices(draft: Draft, spec: Spec) -> None:
             return
     linux = spec.linux
     nodes: dict[bytes, tuple[int, int, int, int, bytes]] = {}
-    for name, major, minor in _DEVICES:
-        path = b"dev/" + name.encode()
-        nodes[path] = (stat.S_IFCHR | 0o666, os.makedev(major, minor), 0, 0, b"/" + path)
+    for name, mode, number, uid, gid, host in NODES:
+        nodes[b"dev/" + name] = (mode, number, uid, gid, host)
     for device in (linux.devices if linux else None) or ():
         nodes[relative(device.path, "a device's path")] = _node(device)
     by_directory: dict[bytes, list[tuple[bytes, int, int, int, int, bytes]]] = {}

@@ -32,14 +32,17 @@ def run(session: Session, arguments: Arguments) -> int:
         return 0
     finally:
         engine.close()
-    directory = os.path.dirname(where.path)
+    run = os.path.dirname(where.path)
+    lock = (
+        os.path.join(run, "engine.lock") if run else ""
+    )  # one that is reached over TCP has its own elsewhere
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if not autostart.listens(where) and autostart.is_free(os.path.join(directory, "engine.lock")):
+        if not autostart.listens(where) and (not lock or autostart.is_free(lock)):
             print(f"the engine at {where} has stopped")
             return 0
         time.sleep(0.02)
-    pid = os.path.join(directory, "engine.pid")
+    pid = os.path.join(run, "engine.pid")
     raise Unavailable(
         f"the engine at {where} did not stop within {PATIENCE:.0f} seconds; its process is in {pid}"
     )
