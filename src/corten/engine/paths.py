@@ -13,7 +13,7 @@
                                         git/
       build/history/<id>.json           the record of a build that has ended
       build/running/<id>/               what a RUN that is under way needs
-      spare/                            the next container's upper/ and work/
+      spare/next/                       the next container's directory
       trash/                            what is being deleted in the background
     $CORTEN_RUN/                        /run/corten, or $XDG_RUNTIME_DIR/corten, or /tmp/corten-<uid>
       engine.sock engine.lock engine.pid stdio.sock
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corten.errors import Denied
+from corten.linux.inode_flags import spread_subdirectories
 
 
 def refuse_foreign(path: Path) -> None:
@@ -177,3 +178,4 @@ class Paths:
         for path in (*data, self.container_runs, self.run_trash):
             path.mkdir(exist_ok=True, mode=0o700)
             path.chmod(0o700)
+        spread_subdirectories(self.containers)

@@ -7,6 +7,8 @@ import pytest
 
 from corten.engine.spare_directory import SpareDirectory
 
+WHOLE = {"upper", "work", "log", "hosts", "hostname", "resolv.conf"}
+
 
 def parts(directory: Path) -> set[str]:
     return set(os.listdir(directory))
@@ -15,23 +17,24 @@ def parts(directory: Path) -> set[str]:
 async def test_the_spare_becomes_the_next(tmp_path: Path) -> None:
     spare = SpareDirectory(tmp_path / "spare")
     spare.fill()
-    (tmp_path / "spare/upper/mark").touch()
+    (tmp_path / "spare/next/upper/mark").touch()
     spare.become(tmp_path / "one")
     assert (tmp_path / "one/upper/mark").exists()
     spare.become(tmp_path / "two")
     spare.close()
-    assert parts(tmp_path / "two") == {"upper", "work"} and not (tmp_path / "two/upper/mark").exists()
+    assert parts(tmp_path / "two") == WHOLE and not (tmp_path / "two/upper/mark").exists()
     assert os.stat(tmp_path / "two").st_mode & 0o777 == 0o710
+    assert os.stat(tmp_path / "two/log").st_mode & 0o027 == 0
 
 
 async def test_what_a_killed_engine_left_half_made_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / "spare/upper").mkdir(parents=True)
-    (tmp_path / "spare.new/upper").mkdir(parents=True)
+    (tmp_path / "spare/next/upper").mkdir(parents=True)
+    (tmp_path / "spare/new/upper").mkdir(parents=True)
     spare = SpareDirectory(tmp_path / "spare")
     spare.fill()
     spare.become(tmp_path / "one")
     spare.close()
-    assert parts(tmp_path / "one") == {"upper", "work"} and parts(tmp_path) == {"one"}
+    assert parts(tmp_path / "one") == WHOLE and parts(tmp_path / "spare") == set()
 
 
 async def test_no_container_takes_anothers_directory(tmp_path: Path) -> None:
