@@ -55,7 +55,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     `open_stdin`: keep stdin open (docker's -i), otherwise it is empty. `stdin_once`: the first client's
     half-close (or end) closes stdin (never a terminal).
     `files`: path and content of what is to be written before.
-    `cgroup`: directories that the plan's cgroup will most likely have.
+    `cgroup`: directories that the plan's cgroup will most likely have: (name of the hierarchy, directory).
     `joins`: it goes into a running container.
     `bound`: it is killed when its Monitor is closed, or this process dies; its mounts are taken down at once.
     `hold`: stop before exec until `Monitor.start()`; the plan must have been compiled with it.
@@ -75,7 +75,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     log_max_file: int = 1
     attachments: tuple[Attachment, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
-    cgroup: tuple[str, ...] = ()
+    cgroup: tuple[tuple[str, str], ...] = ()
     joins: bool = False
     bound: bool = False
 

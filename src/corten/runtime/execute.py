@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from corten.runtime.operations import Plan
+    from corten.runtime.operations import Operation, Plan
 
 __all__ = ["Spawned", "cleanup", "prepare", "reject", "spawn"]
 
@@ -212,28 +212,30 @@ def _clone(
             stdio, shielded = shield(stdio, -1 if ahead is None else ahead.null)
         if group is not None:
             entry = cgroup.open_entry(group)
-        flags = settings["clone_flags"] if ahead is None else ahead.take(plan)
+        flags, operations = settings["clone_flags"], plan.child
+        if ahead is not None:
+            flags, operations = ahead.take(plan)
         preparation.enter()
         child = Child(theirs.fileno(), stdio, console, start_fd, preparation.slots)
         if flags & CLONE_NEWNS:
             child.on_mounts = on_mounts
             if ahead is not None:
-                child.usual = ahead.usual
+                child.usual, child.empty = ahead.usual.mounts, ahead.usual.empty
         unified = -1 if entry is None else entry[1]
         if settings["shares"] and (start_fd < 0 or told) and unified < 0 and vfork.usable():
             if told is not None:
                 told.shared = True
                 child.on_created, child.on_held = told.created, told.held
             shared = (ahead.shared if ahead else None) or vfork.Shared()
-            shared.aim(lambda: set_up(child, plan, entry), lambda number: report_exec(child, number))
+            shared.aim(lambda: set_up(child, operations, entry), lambda number: report_exec(child, number))
             pid, pidfd = shared.clone(flags)
         elif "joined_first" in settings:
-            pid, pidfd = _clone_inside(settings["joined_first"], child, plan, entry)
+            pid, pidfd = _clone_inside(settings["joined_first"], child, operations, entry)
         else:
             pid, pidfd = clone3(flags, cgroup=unified)
         if pid == 0:
             os.close(ours.fileno())
-            run(child, plan, entry)
+            run(child, operations, entry)
         return Spawned(plan, pid, pidfd, ours.detach())
     finally:
         preparation.leave()
@@ -245,7 +247,9 @@ def _clone(
         ours.close()
 
 
-def _clone_inside(flags: int, child: Child, plan: Plan, entry: cgroup.Entry | None) -> tuple[int, int]:
+def _clone_inside(
+    flags: int, child: Child, operations: tuple[Operation, ...], entry: cgroup.Entry | None
+) -> tuple[int, int]:
     """Clone from a process in between that has joined the container's namespaces, its user namespace first.
 
     What it clones is our child (CLONE_PARENT), and born in the container's pid namespace.
@@ -259,7 +263,7 @@ def _clone_inside(flags: int, child: Child, plan: Plan, entry: cgroup.Entry | No
             os.setresuid(0, 0, 0)
             pid, _pidfd = clone3(CLONE_PARENT, cgroup=-1 if entry is None else entry[1])
             if pid == 0:
-                run(child, plan, entry)
+                run(child, operations, entry)
             os.write(write_end, b"%d" % pid)
         except OSError as error:
             os.write(write_end, f"{error.strerror} ({error.filename})".encode())

@@ -11,7 +11,6 @@ import os
 
 from corten.linux import mount as m
 from corten.linux import process, vfork
-from corten.linux.interface import set_up
 from corten.linux.namespace import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -21,11 +20,13 @@ from corten.linux.namespace import (
     setns,
     unshare,
 )
-from corten.runtime import execute_usual
+from corten.runtime.execute_usual import Usual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from corten.runtime.operations import Plan
+    from collections.abc import Sequence
+
+    from corten.runtime.operations import Operation, Plan
 
 # Not the mount namespace: what the host mounts later must be there as well.
 _NAMESPACES = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
@@ -42,7 +43,7 @@ class Ahead:
         self.cgroup: list[str] = []
         self.null = -1
         self.shared: vfork.Shared | None = None
-        self.usual: dict[bytes, int] = {}
+        self.usual = Usual()
 
     def make_namespaces(self) -> None:
         """Enter new ones, if this user may, and may come back: an ordinary user's host network is not his."""
@@ -54,19 +55,23 @@ class Ahead:
                 os.close(origin)
             unshare(_NAMESPACES)
             self._made = _NAMESPACES
-            set_up(b"lo")
-            self.usual = execute_usual.make()
+            self.usual.set_up_network()
+            self.usual.make()
         except OSError:
             pass  # the clone makes them, or says why it cannot
 
-    def make_cgroup(self, directories: tuple[str, ...]) -> None:
-        """Make what can be made of a cgroup; the plan sees to what is there already, or cannot be."""
-        for directory in directories:
+    def make_cgroup(self, hierarchies: Sequence[tuple[str, str]]) -> None:
+        """Make what can be made of a cgroup, (name of the hierarchy, directory) each; the plan sees to what
+        is there already, or cannot be.
+        """
+        for _name, directory in hierarchies:
             try:
                 os.mkdir(directory, 0o755)
             except OSError:
                 continue
             self.cgroup.append(directory)
+        if len(self.cgroup) == len(hierarchies) and all(name for name, _directory in hierarchies):
+            self.usual.bind_cgroup(hierarchies)
 
     def discard_cgroup(self) -> None:
         """Remove the directories that no plan has taken."""
@@ -77,24 +82,26 @@ class Ahead:
                 pass
         self.cgroup.clear()
 
-    def take(self, plan: Plan) -> int:
-        """The flags with which to clone: without the namespaces that are here already."""
+    def take(self, plan: Plan) -> tuple[int, tuple[Operation, ...]]:
+        """The flags with which to clone: without the namespaces that are here already; and what of the
+        child's operations is not done yet.
+        """
         flags: int = plan.settings["clone_flags"]
         made, self._made = self._made, 0
         # Hooks run where the launcher is; and a new user namespace owns those that are made with it.
         in_place = not flags & CLONE_NEWUSER and "runtime_hooks" not in plan.settings
         used = made & flags if in_place and "poststart_hooks" not in plan.settings else 0
+        if used & CLONE_NEWNET and self.usual.has_changed(plan.child):
+            used &= ~CLONE_NEWNET
         if made & ~used:
             origin = os.pidfd_open(self._origin)
             try:
                 setns(origin, made & ~used)
             finally:
                 os.close(origin)
-        if self.usual and not (
-            used & CLONE_NEWIPC and flags & CLONE_NEWNS and execute_usual.fits(plan.child)
-        ):
-            execute_usual.discard(self.usual)
-        return flags & ~used
+        if not flags & CLONE_NEWNS:
+            self.usual.discard()
+        return flags & ~used, self.usual.take(plan.child, used)
 
 
 def prepare(origin: int, *, namespaces: bool) -> Ahead:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from corten.runtime.operations import Plan
+    from corten.runtime.operations import Operation
 
 READY, HOOKS, CONSOLE, WARNING, ERROR, CREATED, GO = b"R", b"H", b"M", b"W", b"E", b"P", b"G"
 
@@ -47,6 +47,7 @@ class Child:
         "channel",
         "console",
         "death_signal",
+        "empty",
         "environment",
         "found",
         "on_created",
@@ -85,6 +86,7 @@ class Child:
         self.found = b""
         # Mounts that were made in advance, by their places: see `execute_usual`.
         self.usual: dict[bytes, int] = {}
+        self.empty = -1
 
     def warn(self, message: str) -> None:
         """Tell the parent what was clamped."""
@@ -112,7 +114,9 @@ class Child:
         return openat2(self.proc, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS)
 
 
-def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[bytes], list[bytes]] | None:
+def set_up(
+    child: Child, operations: tuple[Operation, ...], entry: Entry | None
+) -> tuple[bytes, list[bytes], list[bytes]] | None:
     """Become the container's process, up to exec: (path, argv, environment); None when it failed and
     was told.
     """
@@ -130,7 +134,7 @@ def set_up(child: Child, plan: Plan, entry: Entry | None) -> tuple[bytes, list[b
         if child.on_held is not None:
             name = "identify"
             identify(child)
-        for operation in plan.child:
+        for operation in operations:
             name = operation[0]
             arguments = operation[1:]
             HANDLERS[name](child, *arguments)
@@ -158,10 +162,10 @@ def identify(child: Child) -> None:
         child.on_created(child.pid, child.pidfd)
 
 
-def run(child: Child, plan: Plan, entry: Entry | None) -> None:
+def run(child: Child, operations: tuple[Operation, ...], entry: Entry | None) -> None:
     """Become the container's process, in a fork. Does not return."""
     try:
-        if set_up(child, plan, entry) is not None:
+        if set_up(child, operations, entry) is not None:
             try:
                 os.execve(child.found, child.arguments, child.environment)
             except OSError as error:

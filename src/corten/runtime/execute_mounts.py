@@ -7,10 +7,9 @@ import stat
 
 from corten.linux import mount as m
 from corten.linux.openat2 import O_PATH
-from corten.linux.statfs import TMPFS_MAGIC, file_system_type
 from corten.runtime.execute_copy import copy_tree
 from corten.runtime.execute_paths import ensure, resolve
-from corten.runtime.execute_usual import NODES
+from corten.runtime.execute_usual import NODES, bind_hierarchies, empty_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,31 +180,14 @@ def cgroup1(
     cgroup.
     """
     fd = ensure(child.root, target)
+    if target in child.usual:
+        m.move_mount(child.usual[target], fd)
+        os.close(fd)
+        return
     m.mount(b"tmpfs", b"/proc/self/fd/%d" % fd, b"tmpfs", flags & ~m.MS_RDONLY, data)
     os.close(fd)
     top = resolve(child.root, target)
-    for name, path in hierarchies:
-        try:
-            tree = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE)
-        except FileNotFoundError:
-            continue
-        os.mkdir(name, 0o755, dir_fd=top)
-        m.move_mount(tree, top, name)
-        os.close(tree)
-    for name, link in links:
-        os.symlink(link, name, dir_fd=top)
-    on = sum(
-        bit
-        for flag, bit in (
-            (m.MS_RDONLY, m.MOUNT_ATTR_RDONLY),
-            (m.MS_NOSUID, m.MOUNT_ATTR_NOSUID),
-            (m.MS_NODEV, m.MOUNT_ATTR_NODEV),
-            (m.MS_NOEXEC, m.MOUNT_ATTR_NOEXEC),
-        )
-        if flags & flag
-    )
-    if on:
-        m.mount_setattr(top, attr_set=on, recursive=True)
+    bind_hierarchies(top, flags, hierarchies, links)
     os.close(top)
 
 
@@ -274,18 +256,20 @@ def mask(child: Child, paths: tuple[bytes, ...]) -> None:
     container has at /dev/null plays no part (CVE-2025-31133).
     """
     null = -1
-    empty = -1
+    empty, is_attached = child.empty, False
     for path in paths:
         try:
             fd = resolve(child.root, path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            if empty < 0:
+            if not is_attached:
                 # Clones are made of it once it is attached: before Linux 6.15 a detached mount has none.
-                empty = _empty_directory()
+                if empty < 0:
+                    empty = empty_directory()
                 m.move_mount(empty, fd)
                 os.close(fd)
+                is_attached = True
                 continue
             tree = m.open_tree(empty, b"", m.AT_EMPTY_PATH | m.OPEN_TREE_CLONE)
         else:
@@ -308,19 +292,6 @@ def _null_device() -> int:
     found = os.fstat(fd)
     if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
         raise OSError(19, "the host's /dev/null is not the null device (1:3)", "/dev/null")
-    return fd
-
-
-def _empty_directory() -> int:
-    context = m.fsopen(b"tmpfs")
-    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"size", b"4k")
-    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"nr_inodes", b"1")
-    m.fsconfig(context, m.FSCONFIG_SET_STRING, b"mode", b"0555")
-    m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
-    attributes = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC
-    fd = m.fsmount(context, attributes)
-    os.close(context)
-    assert file_system_type(fd) == TMPFS_MAGIC
     return fd
 
 

@@ -10,7 +10,14 @@ from corten.errors import InvalidArgument
 from corten.linux import mount as m
 from corten.oci.runtime_spec import Device, IDMapping, Mount, Spec
 from corten.runtime.cgroup import apply as cgroup
-from corten.runtime.execute_usual import NODES
+from corten.runtime.execute_usual import (
+    CGROUP_DATA,
+    KCORE_LINK,
+    LINKS,
+    NODES,
+    PTMX_LINK,
+    cgroup_links,
+)
 from corten.runtime.mount_options import MountOptions, parse_options
 
 TYPE_CHECKING = False
@@ -19,12 +26,6 @@ if TYPE_CHECKING:
 
     from corten.runtime.plan import Draft
 
-_LINKS = (
-    (b"fd", b"/proc/self/fd"),
-    (b"stdin", b"/proc/self/fd/0"),
-    (b"stdout", b"/proc/self/fd/1"),
-    (b"stderr", b"/proc/self/fd/2"),
-)
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -164,13 +165,11 @@ def _cgroup(draft: Draft, target: bytes, options: MountOptions) -> None:
     if unified_only:
         draft.add("mount_cgroup2", target, options.flags, os.fsencode(directories[0]))
         return
-    hierarchies, links = [], []
-    for directory, point in zip(directories, points, strict=True):
-        name = os.path.basename(point)
-        hierarchies.append((os.fsencode(name), os.fsencode(directory)))
-        if "," in name:
-            links += [(os.fsencode(part), os.fsencode(name)) for part in name.split(",")]
-    draft.add("mount_cgroup1", target, options.flags, tuple(hierarchies), tuple(links), b"mode=755,size=64k")
+    hierarchies = tuple(
+        (os.fsencode(os.path.basename(point)), os.fsencode(directory))
+        for directory, point in zip(directories, points, strict=True)
+    )
+    draft.add("mount_cgroup1", target, options.flags, hierarchies, cgroup_links(hierarchies), CGROUP_DATA)
 
 
 def _cgroup_directories(plan: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -230,9 +229,9 @@ def compile_devices(draft: Draft, spec: Spec) -> None:
         by_directory.setdefault(directory or b".", []).append((name_bytes, mode, number, uid, gid, host))
     for directory, items in by_directory.items():
         draft.add("make_devices", directory, tuple(items), draft.binds_devices)
-    links = _LINKS + ((b"core", b"/proc/kcore"),) if os.path.exists("/proc/kcore") else _LINKS
+    links = (*LINKS, KCORE_LINK) if os.path.exists("/proc/kcore") else LINKS
     if any(relative_or_lenient(mount.destination) == b"dev/pts" for mount in spec.mounts or ()):
-        links = (*links, (b"ptmx", b"pts/ptmx"))
+        links = (*links, PTMX_LINK)
     draft.add("make_links", b"dev", links)
 
 

@@ -146,7 +146,8 @@ async def test_a_start_that_was_cut_short_leaves_no_cgroup(busybox_paths: Paths)
     async with running(busybox_paths, empty=False) as boat:
         identity = await boat.create("true")
         core = boat.engine._core
-        directories = usual_directories(core.cgroup_path(core.catalog.resolve(identity)), core.layout)
+        usual = usual_directories(core.cgroup_path(core.catalog.resolve(identity)), core.layout)
+        directories = [directory for _name, directory in usual]
     busybox_paths.container_run(identity).mkdir()
     for directory in directories:
         os.makedirs(directory)

@@ -142,3 +142,34 @@ async def test_its_dev_is_the_same_however_it_is_made(boat: Boat) -> None:
     assert "size=65536k" in usual.out and " /dev/mqueue " in usual.out and "ptmx -> pts/ptmx" in usual.out
     assert usual.out == other.out.replace("size=66560k", "size=65536k")
     assert (usual.err, other.err) == ("", "")
+
+
+async def test_its_sys_is_the_same_however_it_is_made(boat: Boat) -> None:
+    """A spare of the launcher has sysfs, the cgroup's directory and the network's settings ready; one that is
+    to have another cgroup, or the host's network, gets them made."""
+    look = (
+        "sed 's/^[0-9]* [0-9]* [0-9]*:[0-9]* //' /proc/self/mountinfo | grep '^[^ ]* /sys' | grep -v cpuset;"
+        " ls -l /sys/fs/cgroup | sed '/^total/d; /cpuset/d; s/ [A-Z].*//';"
+        " cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /sys/class/net/lo/flags; ls /sys/firmware"
+    )
+    usual = await boat.sh(look)
+    other = await boat.sh(look, host={"cpuset_cpus": "0"})
+    strip = usual.id, other.id
+    assert usual.err == other.err == ""
+    assert usual.out.replace(strip[0], "ID") == other.out.replace(strip[1], "ID")
+    assert " /sys ro,nosuid,nodev,noexec" in usual.out and " /sys/fs/cgroup" in usual.out
+    assert usual.out.splitlines()[-2:] == ["0", "0x9"]
+    host = await boat.sh("ls /sys/class/net", host={"network_mode": "host"})
+    assert set(host.out.split()) == set(os.listdir("/sys/class/net"))
+    port = await boat.sh(
+        "cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
+        host={"sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"}},
+    )
+    assert port.out == "80\n"
+
+
+async def test_what_it_mounts_is_not_mounted_on_the_host(boat: Boat) -> None:
+    identity = await boat.start("sleep", "60")
+    pid = (await boat.containers.inspect(identity)).state.pid
+    mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+    assert "/sys/fs/cgroup" in mounts and "shared:" not in mounts and "master:" not in mounts

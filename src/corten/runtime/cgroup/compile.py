@@ -63,9 +63,16 @@ def compile_cgroup(
     )
 
 
-def usual_directories(name_or_path: str, layout: Layout) -> tuple[str, ...]:
-    """The directories that `compile_cgroup` names where no limit asks for more."""
-    return tuple(h.directory(name_or_path) for h in layout.hierarchies if _wanted(h))
+def usual_directories(name_or_path: str, layout: Layout) -> tuple[tuple[str, str], ...]:
+    """The directories that `compile_cgroup` names where no limit asks for more: (name of the hierarchy,
+    directory). Where there is one hierarchy for all, it has no name.
+    """
+    wanted = [hierarchy for hierarchy in layout.hierarchies if _wanted(hierarchy)]
+    unified_only = len(wanted) == 1 and wanted[0].v2
+    return tuple(
+        ("" if unified_only else os.path.basename(hierarchy.mountpoint), hierarchy.directory(name_or_path))
+        for hierarchy in wanted
+    )
 
 
 def limit_writes(writes: Writes, resources: Resources) -> None:

@@ -11,7 +11,7 @@ from corten.api.host_config import HostConfig, Ulimit
 from corten.engine.record import Container, Definition, MountRecord, StateRecord
 from corten.engine.spec.build import Surroundings, build_spec
 from corten.oci.runtime_spec import Spec
-from corten.runtime import execute_usual
+from corten.runtime.execute_usual import Usual
 from corten.runtime.plan import Directory, compile_plan
 from corten.volume.driver import VolumeMount
 
@@ -162,17 +162,28 @@ def test_it_takes_less_than_a_millisecond() -> None:
     assert best < 0.001
 
 
-def test_its_dev_is_what_spares_have_made_in_advance() -> None:
-    def fits(container: Container, **around: object) -> bool:
+@pytest.mark.root
+def test_what_spares_have_made_in_advance_is_what_it_wants() -> None:
+
+    def remaining(container: Container, **around: object) -> tuple[set[str], set[bytes]]:
         plan = compile_plan(
             build(container, **around), root=Directory(path="/c"), container_id=ID, bundle="/c"
         )
-        nodes = next(operation[2] for operation in plan.child if operation[:2] == ("make_devices", b"dev"))
-        assert set(nodes) >= set(execute_usual.NODES)
-        return execute_usual.fits(plan.child)
+        usual = Usual()
+        usual.make()
+        try:
+            left = usual.take(plan.child, plan.settings["clone_flags"])
+            return {operation[0] for operation in left}, set(usual.mounts)
+        finally:
+            usual.discard()
 
-    assert fits(make())
-    assert fits(make(ContainerConfig(tty=True)))
-    for host in ({"shm_size": 1 << 20}, {"ipc_mode": "none"}):
-        assert not fits(make(**host))  # type: ignore[arg-type]
-    assert not fits(make(), peers={"ipc": 1})
+    dev = {b"dev", b"dev/pts", b"dev/mqueue", b"dev/shm"}
+    for container in (make(), make(ContainerConfig(tty=True))):
+        operations, mounts = remaining(container)
+        assert mounts == dev | {b"sys"}
+        assert not operations & {"make_devices", "make_links"}
+    operations, mounts = remaining(make(shm_size=1 << 20))
+    assert mounts == {b"sys"} and "make_devices" in operations
+    assert remaining(make(ipc_mode="none"))[1] == {b"sys"}
+    assert remaining(make(network_mode="host"))[1] == dev
+    assert remaining(make(ipc_mode="container:x"), peers={"ipc": 1})[1] == set()
