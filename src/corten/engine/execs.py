@@ -273,12 +273,16 @@ class ExecService:
         container.spec = spec
         if container.cgroup is None or container.cgroup[0] is not spec:
             container.cgroup = (spec, self._launching.cgroup_plan(spec))
-        return compile_exec(
-            self._process(container, request, spec, size if request.tty else None),
-            container_pid=container.state.pid,
-            spec=spec,
-            cgroup=container.cgroup[1],
-        )
+        made_for = (container.cgroup, container.state.pid, size, request)
+        if container.exec_plan is None or container.exec_plan[0] != made_for:
+            plan = compile_exec(
+                self._process(container, request, spec, size if request.tty else None),
+                container_pid=container.state.pid,
+                spec=spec,
+                cgroup=container.cgroup[1],
+            )
+            container.exec_plan = (made_for, plan)
+        return container.exec_plan[1]
 
     def _process(
         self, container: Container, request: ExecCreate, spec: Spec, size: tuple[int, ...] | None

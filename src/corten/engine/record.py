@@ -17,6 +17,7 @@ from corten.engine.state import Status
 if TYPE_CHECKING:
     from corten.launch.client import Attachment, Monitor
     from corten.oci.runtime_spec import Spec
+    from corten.runtime.operations import Plan
 
 
 class MountRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -117,6 +118,7 @@ class Container:
         "created",
         "definition",
         "ended",
+        "exec_plan",
         "execs",
         "health_task",
         "id",
@@ -158,6 +160,8 @@ class Container:
         self.spec: Spec | None = None
         # The cgroup that execs join, as a plan, for `spec`.
         self.cgroup: tuple[Spec, Any] | None = None
+        # The plan of the last exec, and what it was made for: a loop or a health check asks for it again.
+        self.exec_plan: tuple[tuple[Any, ...], Plan] | None = None
         # The last pause before a restart, in seconds.
         self.backoff = 0.0
         # Whether a removal is under way: a second one is told so.

@@ -115,7 +115,7 @@ class Launcher:
         self._loop = asyncio.get_running_loop()
         self._process: subprocess.Popen[bytes] | None = None
         self._queue: deque[tuple[bytes, list[int]]] = deque()
-        self.spares = Spares()
+        self.spares = Spares(self._loop.remove_reader)
         self._restarting: asyncio.Task[None] | None = None
         self._monitors: dict[Path, Monitor] = {}
         self._closed = False
@@ -207,7 +207,9 @@ class Launcher:
             message = None
         if message is not None:
             if message[0] == messages.SPARE:
-                self.spares.add(socket(AF_UNIX, SOCK_SEQPACKET, 0, fds[0]), namespaces=message[1])
+                spare = socket(AF_UNIX, SOCK_SEQPACKET, 0, fds[0])
+                self.spares.add(spare, namespaces=message[1])
+                self._loop.add_reader(spare, self._on_spare, spare)
             elif not ready.done():
                 ready.set_result(None)
             return
@@ -218,6 +220,10 @@ class Launcher:
             )
         elif not self._closed:
             self._start_again()
+
+    def _on_spare(self, spare: socket) -> None:
+        self._loop.remove_reader(spare)
+        self.spares.ready(spare)
 
     def _disconnect(self) -> None:
         self.spares.drop()

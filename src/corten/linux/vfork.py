@@ -120,6 +120,7 @@ class Shared:
         self._fail_callback = _Callback(self._fail)
         self._kept: tuple[object, ...] = ()
         self._within = False
+        self._first = 0
 
     def aim(
         self,
@@ -137,27 +138,38 @@ class Shared:
         collecting = gc.isenabled()
         gc.disable()
         dumpable = prctl.prctl(prctl.PR_GET_DUMPABLE)
-        # Before the contexts are made: entering one takes on the mask of that moment.
+        self.make_contexts()
         mask = signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())
         try:
             return self._clone(flags)
         finally:
+            self._first = 0  # what it has executed is written there now
             if prctl.prctl(prctl.PR_GET_DUMPABLE) != dumpable == 1:
                 prctl.prctl(prctl.PR_SET_DUMPABLE, 1)
             signals.pthread_sigmask(signals.SIG_SETMASK, mask)
             if collecting:
                 gc.enable()
 
+    def make_contexts(self) -> None:
+        """Make what the child enters: the next `clone` does, if nobody has done so before."""
+        if self._first:
+            return
+        # Entering a context takes on the mask of the moment when it was made.
+        mask = signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())
+        try:
+            self._context(1, _exit, 1)
+            self._context(2, ctypes.cast(self._fail_callback, _void_p).value, link=3)
+            self._context(3, _exit, 1)
+            self._first = self._context(0, ctypes.cast(self._enter_callback, _void_p).value, link=1)
+        finally:
+            signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+
     def _clone(self, flags: int) -> tuple[int, int]:
-        first = self._context(0, ctypes.cast(self._enter_callback, _void_p).value, link=1)
-        self._context(1, _exit, 1)
-        self._context(2, ctypes.cast(self._fail_callback, _void_p).value, link=3)
-        self._context(3, _exit, 1)
         pidfd = _int(-1)
         flags |= CLONE_VM | CLONE_VFORK | CLONE_PIDFD | _SIGCHLD
         top = self._base + len(self._memory) - 64
         self._within = False
-        pid = _clone(_setcontext, top, flags, first, ctypes.addressof(pidfd))
+        pid = _clone(_setcontext, top, flags, self._first, ctypes.addressof(pidfd))
         if self._within:
             os.write(2, b"corten: a starting process was killed while it shared its parent's memory\n")
             os._exit(70)

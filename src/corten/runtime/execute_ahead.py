@@ -113,6 +113,7 @@ def prepare(origin: int, *, namespaces: bool) -> Ahead:
     process.populate()
     if vfork.usable():
         ahead.shared = vfork.Shared()
+        ahead.shared.make_contexts()
     return ahead
 
 

@@ -24,6 +24,7 @@ def spare(spares: Spares, *, namespaces: bool = True, ready: bool = True) -> soc
     spares.add(ours, namespaces=namespaces)
     if ready:
         packets.send(theirs, (messages.READY, os.getpid()))
+        spares.ready(ours)
     theirs.setblocking(False)
     return theirs
 
@@ -62,3 +63,30 @@ def test_killed_ones_do_not_pile_up(spares, monkeypatch):
     assert spares.use(b"request", (), namespaces=True) and len(spares) == 0
     alive.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_one_wakes_where_the_engine_is_not(spares, monkeypatch):
+    led: list[tuple[int, set[int]]] = []
+    here = [0]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, processors: led.append((pid, processors)))
+    monkeypatch.setattr("corten.launch.spares.current_processor", lambda: here[0])
+    first, second = spare(spares), spare(spares)
+    assert led == [(os.getpid(), {1, 2})] * 2
+    assert spares.use(b"request", (), namespaces=True)
+    assert len(led) == 2  # it was led away when nobody waited
+    here[0] = 1
+    assert spares.use(b"request", (), namespaces=True)
+    assert led[2:] == [(os.getpid(), {0, 2})]
+    first.close()
+    second.close()
+
+
+def test_one_that_is_not_ready_is_forgotten_first():
+    forgotten = []
+    spares = Spares(lambda connection: forgotten.append(connection.fileno()))
+    busy, idle = spare(spares, ready=False), spare(spares)
+    assert spares.use(b"request", (), namespaces=True) and spares.use(b"request", (), namespaces=True)
+    assert len(forgotten) == 1 and forgotten[0] >= 0
+    busy.close()
+    idle.close()
