@@ -27,14 +27,14 @@ class _Spare:
         self.pid = 0
         self.processors: set[int] = set()
 
-    def lead_away(self) -> None:
+    def lead_away(self, here: int) -> None:
         """Let it wake on a processor where this process, which has still to work out the plan, is not.
 
         With two processors the scheduler does not look for the idle one, and takes that on which the spare
         slept: 5 % of a start's time were lost by waiting for this process. The spare goes back to all of its
         processors as the first thing it does.
         """
-        others = os.sched_getaffinity(0) - {current_processor()}
+        others = os.sched_getaffinity(0) - {here}
         if not others:
             return
         try:
@@ -60,6 +60,7 @@ class Spares:
         self.namespaces = True
         self._forget = forget
         self._spares: list[_Spare] = []
+        self._here = current_processor()
 
     def __len__(self) -> int:
         return len(self._spares)
@@ -91,7 +92,7 @@ class Spares:
             return
         if message is not None:
             spare.pid = message[1]
-            spare.lead_away()
+            spare.lead_away(self._here)
 
     def use(self, payload: bytes, fds: Sequence[int], *, namespaces: bool) -> bool:
         """Give a request to the oldest that suits, or to any; false when there is none that is alive."""
@@ -100,8 +101,9 @@ class Spares:
             spare = self._spares.pop(next(suitable, 0))
             with self._take(spare) as connection:
                 try:
-                    if spare.pid and (not spare.processors or current_processor() in spare.processors):
-                        spare.lead_away()
+                    self._here = current_processor()
+                    if spare.pid and (not spare.processors or self._here in spare.processors):
+                        spare.lead_away(self._here)
                     packets.send_packet(connection, payload, fds)
                     return True
                 except OSError:

@@ -65,21 +65,25 @@ def test_killed_ones_do_not_pile_up(spares, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_one_wakes_where_the_engine_is_not(spares, monkeypatch):
-    led: list[tuple[int, set[int]]] = []
+def test_one_wakes_where_the_engine_is_not(monkeypatch):
+    led: list[set[int]] = []
     here = [0]
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, processors: led.append((pid, processors)))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, processors: led.append(processors))
     monkeypatch.setattr("corten.launch.spares.current_processor", lambda: here[0])
-    first, second = spare(spares), spare(spares)
-    assert led == [(os.getpid(), {1, 2})] * 2
+    spares = Spares()
+    ends = [spare(spares) for _ in range(2)]
+    assert led == [{1, 2}, {1, 2}]
     assert spares.use(b"request", (), namespaces=True)
     assert len(led) == 2  # it was led away when nobody waited
     here[0] = 1
     assert spares.use(b"request", (), namespaces=True)
-    assert led[2:] == [(os.getpid(), {0, 2})]
-    first.close()
-    second.close()
+    assert led[2:] == [{0, 2}]
+    ends.append(spare(spares))
+    assert led[3:] == [{0, 2}]  # away from where the last request was made
+    spares.drop()
+    for end in ends:
+        end.close()
 
 
 def test_one_that_is_not_ready_is_forgotten_first():
