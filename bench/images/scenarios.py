@@ -23,6 +23,7 @@ _PYTHON = ("python3", "-c", "print(1)")
 _PROGRAM = "import numpy"
 _FIRST_PULL = "docker's first pull"
 _PLAIN = "plain ext4"
+_PASSES = "5"
 
 
 @dataclass
@@ -180,7 +181,22 @@ def memory(bench: Bench, variant: Variant) -> list[Result]:
 
 def read(bench: Bench, variant: Variant) -> list[Result]:
     """All files of a running container, warm; beside the same tree on the file system below."""
-    command = ("python3", "-c", Path(inside.__file__).read_text(), "2")
+    title = f"reading all files of the container, warm, {variant.title}"
+    wanted = [Target(_PLAIN, 0.9, at_least=True)]
+    return [
+        Result(f"read-{variant.repository}", title, "MB/s", _reading(bench, variant, "descriptors"), wanted),
+        Result(
+            f"paths-{variant.repository}",
+            f"the same, each file by its full path, {variant.title}",
+            "MB/s",
+            _reading(bench, variant, "paths"),
+            [],
+        ),
+    ]
+
+
+def _reading(bench: Bench, variant: Variant, way: str) -> dict[str, Series]:
+    command = ("python3", "-c", Path(inside.__file__).read_text(), _PASSES, way)
 
     def rate(output: str) -> float:
         """The best pass: what disturbs makes it slower, never faster."""
@@ -193,11 +209,7 @@ def read(bench: Bench, variant: Variant) -> list[Result]:
     def plain() -> float:
         return rate(bench.plain.output(["chroot", str(bench.workload.tree), *command]))
 
-    samplers = {**bench.samplers(sample), _PLAIN: plain}
-    series = in_turns(samplers, bench.rounds, warmup=0)
-    title = f"reading all files of the container, warm, {variant.title}"
-    wanted = [Target(_PLAIN, 0.9, at_least=True)]
-    return [Result(f"read-{variant.repository}", title, "MB/s", series, wanted)]
+    return in_turns({**bench.samplers(sample), _PLAIN: plain}, bench.rounds, warmup=0)
 
 
 def program(bench: Bench, variant: Variant) -> list[Result]:

@@ -105,15 +105,21 @@ class Ahead:
 
 
 def prepare(origin: int, *, namespaces: bool) -> Ahead:
-    """For one `execute.spawn` in this process. `origin` is the pid of a process in the host's namespaces."""
+    """For one `execute.spawn` in this process. `origin` is the pid of a process in the host's namespaces.
+
+    Does what it can: what cannot be had now is made, or refused, when it is wanted.
+    """
     ahead = Ahead(origin)
     if namespaces:
         ahead.make_namespaces()
-    ahead.null = open_null()
-    process.populate()
-    if vfork.usable():
-        ahead.shared = vfork.Shared()
-        ahead.shared.make_contexts()
+    try:
+        ahead.null = open_null()
+        process.populate()
+        if vfork.usable():
+            ahead.shared = vfork.Shared()
+            ahead.shared.make_contexts()
+    except OSError:
+        pass  # out of descriptors or memory
     return ahead
 
 
