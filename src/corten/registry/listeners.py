@@ -32,18 +32,16 @@ class Listeners:
             for listener in self._sockets:
                 opened.append(await self._serve(listener, context))
         except BaseException:
-            for server in opened:
-                server.close()
+            _close(opened)
             raise
         before, self._servers = self._servers, opened
-        for server in before:
-            server.close()
+        _close(before)
 
     async def _serve(self, listener: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
         # A descriptor of its own: closing it leaves the queue of connections to the others.
-        own = listener.dup()
+        own = _Listening(fileno=listener.dup().detach())
         # A backlog of 1 makes the loop accept one connection at a time: with several processes on one socket,
-        # the one that has nothing to do takes the next. The kernel's own backlog is another matter.
+        # the one that has nothing to do takes the next.
         try:
             server = await asyncio.get_running_loop().create_server(
                 self._protocol,
@@ -55,11 +53,26 @@ class Listeners:
         except BaseException:
             own.close()
             raise
-        own.listen(BACKLOG)
         return server
 
     def close(self) -> None:
         """Accepts no more; what was accepted goes on."""
-        for server in self._servers:
-            server.close()
+        _close(self._servers)
         self._servers = []
+
+
+class _Listening(socket.socket):
+    """Keeps the kernel's queue long, which is shared, and does not shrink for a moment."""
+
+    def listen(self, backlog: int = BACKLOG, /) -> None:
+        super().listen(max(backlog, BACKLOG))
+
+
+def _close(servers: Sequence[asyncio.Server]) -> None:
+    """Accepts no more. What has just been accepted becomes a connection in the loop's next round, of a server
+    that has to be open then."""
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        loop.call_soon(server.close)

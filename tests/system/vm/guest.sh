@@ -25,7 +25,7 @@ uname -r >/run/out/kernel
 cat /sys/fs/cgroup/cgroup.controllers >/run/out/controllers
 cut -d' ' -f1 /proc/uptime >/run/out/booted
 export PYTHONPATH=/tmp/checkout/src PYTHONDONTWRITEBYTECODE=1 CORTEN_TEST_VM=1
-timeout -s INT -k 20 280 python3 -m pytest -n 2 --dist loadfile --timeout 90 -p no:cacheprovider -q --junitxml=/run/out/results.xml $(cat arguments) >/run/out/log 2>&1
+timeout -s INT -k 20 560 python3 -m pytest -n 2 --dist loadfile --timeout 90 -p no:cacheprovider -q --junitxml=/run/out/results.xml $(cat arguments) >/run/out/log 2>&1
 echo $? >/run/out/status
 tail -n 5 /run/out/log
 cut -d' ' -f1 /proc/uptime >/run/out/ended

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,46 @@ async def test_a_certificate_that_could_not_be_served_is_tried_again(
     for _ in range(4):  # seen, settled and failed, tried again, nothing new
         await watcher.look()
     assert tries == [context, context]
+
+
+class Greeting(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"hello")
+        transport.close()
+
+
+def connect(address: tuple[str, int], stop: threading.Event, failures: list[str], served: list[int]) -> None:
+    while not stop.is_set():
+        try:
+            with socket.create_connection(address, 10) as connection:
+                if connection.recv(100) != b"hello":
+                    failures.append("no greeting")
+        except OSError as error:
+            failures.append(repr(error))
+        served[0] += 1
+
+
+async def test_no_connection_is_lost_when_it_opens_anew() -> None:
+    """Also none that was accepted at that very moment."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    listeners = Listeners(Greeting, [listener], 10)
+    await listeners.open(None)
+    stop, failures, served = threading.Event(), list[str](), [0]
+    clients = [
+        threading.Thread(target=connect, args=(listener.getsockname(), stop, failures, served))
+        for _ in range(3)
+    ]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(300):
+            await listeners.open(None)
+            await asyncio.sleep(0.0005)
+    finally:
+        stop.set()
+        await asyncio.gather(*(asyncio.to_thread(client.join) for client in clients))
+        listeners.close()
+        listener.close()
+    assert failures == [] and served[0] > 10
