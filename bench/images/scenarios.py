@@ -186,7 +186,7 @@ def read(bench: Bench, variant: Variant) -> list[Result]:
     return [
         Result(f"read-{variant.repository}", title, "MB/s", _reading(bench, variant, "descriptors"), wanted),
         Result(
-            f"paths-{variant.repository}",
+            f"read-paths-{variant.repository}",
             f"the same, each file by its full path, {variant.title}",
             "MB/s",
             _reading(bench, variant, "paths"),
