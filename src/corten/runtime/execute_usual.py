@@ -159,7 +159,7 @@ class Usual:
         wanted = {operation[1]: operation for operation in operations if operation[0].startswith("mount")}
         usual = {operation[1]: operation for operation in _MOUNTS}
         usual[_CGROUP] = self._cgroup
-        same = {target for target, operation in usual.items() if wanted.get(target) == operation}
+        same = {target for target in self.mounts if wanted.get(target) == usual[target]}
         dev = {target for target in usual if target.startswith(_DEV)}
         if not namespaces & CLONE_NEWIPC:
             same.clear()
