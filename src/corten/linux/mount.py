@@ -69,6 +69,15 @@ MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
+ATTRIBUTES = (
+    (MS_RDONLY, MOUNT_ATTR_RDONLY),
+    (MS_NOSUID, MOUNT_ATTR_NOSUID),
+    (MS_NODEV, MOUNT_ATTR_NODEV),
+    (MS_NOEXEC, MOUNT_ATTR_NOEXEC),
+    (MS_NODIRATIME, MOUNT_ATTR_NODIRATIME),
+    (MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW),
+)
+"""The flags of mount(2) that are attributes of a mount; those about access times exclude each other."""
 
 
 class MountAttr(ctypes.Structure):
@@ -188,6 +197,11 @@ def mount_setattr(
     attributes = MountAttr(attr_set, attr_clr, propagation, userns_fd)
     if _mount_setattr(NUMBER["mount_setattr"], directory, path, flags, attributes, 32) != 0:
         raise failure("mount_setattr", path or directory)
+
+
+def attributes_of(flags: int) -> int:
+    """The `ATTRIBUTES` that stand for these flags of mount(2)."""
+    return sum(attribute for flag, attribute in ATTRIBUTES if flags & flag)
 
 
 def _context_message(context: int) -> str:

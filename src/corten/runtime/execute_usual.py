@@ -39,13 +39,6 @@ _MOUNTS: tuple[Operation, ...] = (
     ("mount", b"dev/shm", _TMPFS, b"shm", _CLOSED, b"mode=1777,size=67108864", None),
     ("mount", b"sys", b"sysfs", b"sysfs", _CLOSED | m.MS_RDONLY, None, None),
 )
-_ATTRIBUTES = (
-    (m.MS_RDONLY, m.MOUNT_ATTR_RDONLY),
-    (m.MS_NOSUID, m.MOUNT_ATTR_NOSUID),
-    (m.MS_NODEV, m.MOUNT_ATTR_NODEV),
-    (m.MS_NOEXEC, m.MOUNT_ATTR_NOEXEC),
-    (m.MS_STRICTATIME, m.MOUNT_ATTR_STRICTATIME),
-)
 NODES = tuple(
     (name, stat.S_IFCHR | 0o666, os.makedev(major, minor), 0, 0, b"/dev/" + name)
     for name, major, minor in (
@@ -58,34 +51,28 @@ NODES = tuple(
     )
 )
 """The specification's default devices: name, mode with type, number, uid, gid, path on the host."""
-LINKS = (
+_LINKS = (
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
     (b"stdout", b"/proc/self/fd/1"),
     (b"stderr", b"/proc/self/fd/2"),
 )
-"""The specification's links of /dev."""
-KCORE_LINK = (b"core", b"/proc/kcore")
-PTMX_LINK = (b"ptmx", b"pts/ptmx")
 CGROUP_DATA = b"mode=755,size=64k"
+SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+"""What Docker sets in a container's own network namespace."""
 _INTERFACE: Operation = ("interface_up", b"lo")
-_SYSCTLS: tuple[Operation, ...] = (
-    ("write_proc", b"sys/net/ipv4/ip_unprivileged_port_start", b"0"),
-    ("write_proc", b"sys/net/ipv4/ping_group_range", b"0 2147483647"),
-)
 
 
 class Usual:
     """`mounts`: what is there, by the place where it belongs. `empty`: the directory that masks others."""
 
-    __slots__ = ("_cgroup", "_done", "_filled", "_set", "empty", "mounts")
+    __slots__ = ("_cgroup", "_done", "_filled", "empty", "mounts")
 
     def __init__(self) -> None:
         self.mounts: dict[bytes, int] = {}
         self.empty = -1
         self._filled: tuple[Operation, ...] = ()  # what is done in /dev
         self._done: list[Operation] = []  # in the network namespace
-        self._set: list[bytes] = []  # its settings that are not the kernel's any more
         self._cgroup: Operation = ()
 
     def make(self) -> None:
@@ -103,7 +90,7 @@ class Usual:
                 os.mkdir(name, 0o755, dir_fd=top)
             for name, mode, number, *_rest in NODES:
                 os.mknod(name, mode, number, dir_fd=top)
-            links = (*LINKS, *((KCORE_LINK,) if os.path.exists("/proc/kcore") else ()), PTMX_LINK)
+            links = device_links(pts=True)
             for name, target in links:
                 os.symlink(target, name, dir_fd=top)
             self._filled = (("make_devices", _DEV, NODES, False), ("make_links", _DEV, links))
@@ -117,18 +104,17 @@ class Usual:
         """Set what is usual in the network namespace of this process, which must be new."""
         set_up(b"lo")
         self._done.append(_INTERFACE)
-        for operation in _SYSCTLS:
-            _write, path, value = operation
+        for name, value in SYSCTLS.items():
+            path = b"sys/" + name.replace(".", "/").encode()
             try:
                 fd = os.open(b"/proc/" + path, os.O_WRONLY | os.O_CLOEXEC)
                 try:
-                    os.write(fd, value)
+                    os.write(fd, value.encode())
                 finally:
                     os.close(fd)
             except OSError:  # the plan's own step says why, if it has one
                 continue
-            self._done.append(operation)
-            self._set.append(path)
+            self._done.append(("write_proc", path, value.encode()))
 
     def bind_cgroup(self, hierarchies: Sequence[tuple[str, str]]) -> None:
         """Put the cgroup's directory in each v1 hierarchy, (name of the hierarchy, directory), into the file
@@ -148,21 +134,23 @@ class Usual:
 
     def has_changed(self, operations: tuple[Operation, ...]) -> bool:
         """Whether the network namespace differs from a new one in something that the plan does not set."""
-        return any(
-            not any(operation[:2] == ("write_proc", path) for operation in operations) for path in self._set
+        changed, wanted = (
+            {operation[1] for operation in some if operation[0] == "write_proc"}
+            for some in (self._done, operations)
         )
+        return not changed <= wanted
 
     def take(self, operations: tuple[Operation, ...], namespaces: int) -> tuple[Operation, ...]:
         """What remains to be done of a child's `operations`, if it is born with these of the namespaces that
         this was made in; what it does not want is let go of.
         """
+        if not namespaces & CLONE_NEWIPC:
+            self.discard()
         wanted = {operation[1]: operation for operation in operations if operation[0].startswith("mount")}
         usual = {operation[1]: operation for operation in _MOUNTS}
         usual[_CGROUP] = self._cgroup
         same = {target for target in self.mounts if wanted.get(target) == usual[target]}
         dev = {target for target in usual if target.startswith(_DEV)}
-        if not namespaces & CLONE_NEWIPC:
-            same.clear()
         if not namespaces & CLONE_NEWNET:
             same.discard(b"sys")
         done = self._done if namespaces & CLONE_NEWNET else []
@@ -181,6 +169,12 @@ class Usual:
         if self.empty >= 0:
             os.close(self.empty)
             self.empty = -1
+
+
+def device_links(*, pts: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """The specification's links of /dev (name, target); with `pts`, that of the terminals as well."""
+    core = ((b"core", b"/proc/kcore"),) if os.path.exists("/proc/kcore") else ()
+    return (*_LINKS, *core, (b"ptmx", b"pts/ptmx")) if pts else (*_LINKS, *core)
 
 
 def cgroup_links(hierarchies: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
@@ -208,7 +202,7 @@ def bind_hierarchies(
     for name, link in links:
         os.symlink(link, name, dir_fd=top)
     # Private: where this is done in the host's mount namespace, the binds are peers of the host's mounts.
-    m.mount_setattr(top, attr_set=_attributes(flags), propagation=m.MS_PRIVATE, recursive=True)
+    m.mount_setattr(top, attr_set=m.attributes_of(flags), propagation=m.MS_PRIVATE, recursive=True)
 
 
 def empty_directory() -> int:
@@ -216,7 +210,7 @@ def empty_directory() -> int:
     context = m.fsopen(_TMPFS)
     m.fsconfig_options(context, (b"size=4k", b"nr_inodes=1", b"mode=0555"))
     m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
-    fd = m.fsmount(context, _attributes(_CLOSED | m.MS_RDONLY))
+    fd = m.fsmount(context, m.attributes_of(_CLOSED | m.MS_RDONLY))
     os.close(context)
     return fd
 
@@ -229,10 +223,7 @@ def _file_system(type: bytes, source: bytes, flags: int, data: bytes | None) -> 
         if flags & m.MS_RDONLY:
             m.fsconfig(context, m.FSCONFIG_SET_FLAG, b"ro")
         m.fsconfig(context, m.FSCONFIG_CMD_CREATE)
-        return m.fsmount(context, _attributes(flags))
+        times = m.MOUNT_ATTR_STRICTATIME if flags & m.MS_STRICTATIME else 0
+        return m.fsmount(context, m.attributes_of(flags) | times)
     finally:
         os.close(context)
-
-
-def _attributes(flags: int) -> int:
-    return sum(attribute for flag, attribute in _ATTRIBUTES if flags & flag)

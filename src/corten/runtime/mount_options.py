@@ -77,14 +77,6 @@ _RECURSIVE = {
     "rnosymfollow": (m.MOUNT_ATTR_NOSYMFOLLOW, 0),
     "rsymfollow": (0, m.MOUNT_ATTR_NOSYMFOLLOW),
 }
-_ATTRIBUTES = (
-    (m.MS_RDONLY, m.MOUNT_ATTR_RDONLY),
-    (m.MS_NOSUID, m.MOUNT_ATTR_NOSUID),
-    (m.MS_NODEV, m.MOUNT_ATTR_NODEV),
-    (m.MS_NOEXEC, m.MOUNT_ATTR_NOEXEC),
-    (m.MS_NODIRATIME, m.MOUNT_ATTR_NODIRATIME),
-    (m.MS_NOSYMFOLLOW, m.MOUNT_ATTR_NOSYMFOLLOW),
-)
 _ATIMES = (
     (m.MS_NOATIME, m.MOUNT_ATTR_NOATIME),
     (m.MS_STRICTATIME, m.MOUNT_ATTR_STRICTATIME),
@@ -121,9 +113,8 @@ class MountOptions(Struct, frozen=True, kw_only=True):
         """
         on = off = 0
         if bind:
-            for flag, attribute in _ATTRIBUTES:
-                on |= attribute if self.flags & flag else 0
-                off |= attribute if self.cleared & flag and not self.flags & flag else 0
+            on = m.attributes_of(self.flags)
+            off = m.attributes_of(self.cleared & ~self.flags)
             for flag, attribute in _ATIMES:
                 if self.flags & flag:
                     on |= attribute

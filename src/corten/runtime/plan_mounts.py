@@ -10,14 +10,7 @@ from corten.errors import InvalidArgument
 from corten.linux import mount as m
 from corten.oci.runtime_spec import Device, IDMapping, Mount, Spec
 from corten.runtime.cgroup import apply as cgroup
-from corten.runtime.execute_usual import (
-    CGROUP_DATA,
-    KCORE_LINK,
-    LINKS,
-    NODES,
-    PTMX_LINK,
-    cgroup_links,
-)
+from corten.runtime.execute_usual import CGROUP_DATA, NODES, cgroup_links, device_links
 from corten.runtime.mount_options import MountOptions, parse_options
 
 TYPE_CHECKING = False
@@ -229,10 +222,8 @@ def compile_devices(draft: Draft, spec: Spec) -> None:
         by_directory.setdefault(directory or b".", []).append((name_bytes, mode, number, uid, gid, host))
     for directory, items in by_directory.items():
         draft.add("make_devices", directory, tuple(items), draft.binds_devices)
-    links = (*LINKS, KCORE_LINK) if os.path.exists("/proc/kcore") else LINKS
-    if any(relative_or_lenient(mount.destination) == b"dev/pts" for mount in spec.mounts or ()):
-        links = (*links, PTMX_LINK)
-    draft.add("make_links", b"dev", links)
+    pts = any(relative_or_lenient(mount.destination) == b"dev/pts" for mount in spec.mounts or ())
+    draft.add("make_links", b"dev", device_links(pts=pts))
 
 
 def _node(device: Device) -> tuple[int, int, int, int, bytes]:

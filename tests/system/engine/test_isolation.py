@@ -161,6 +161,9 @@ async def test_its_sys_is_the_same_however_it_is_made(boat: Boat) -> None:
     assert usual.out.splitlines()[-2:] == ["0", "0x9"]
     host = await boat.sh("ls /sys/class/net", host={"network_mode": "host"})
     assert set(host.out.split()) == set(os.listdir("/sys/class/net"))
+    anew = await boat.sh(look, host={"network_mode": "host"})
+    (made,) = (line for line in anew.out.splitlines() if line.startswith("/ /sys "))
+    assert made in usual.out.splitlines()
     port = await boat.sh(
         "cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
         host={"sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"}},

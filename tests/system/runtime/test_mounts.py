@@ -129,10 +129,10 @@ def test_idmap_option_gives_files_to_their_owner(bundle, host, corten_only):
     assert (found.st_uid, found.st_gid) == (1234, 1235)
 
 
-def test_cgroup_mount_shows_the_own_cgroup(bundle):
-    bundle.mount(
-        "/sys/fs/cgroup", type="cgroup", source="cgroup", options=["ro", "nosuid", "nodev", "noexec"]
-    )
+@pytest.mark.parametrize("times", [(), ("relatime",), ("strictatime",)])
+def test_cgroup_mount_shows_the_own_cgroup(bundle, times):
+    options = ["ro", "nosuid", "nodev", "noexec", *times]
+    bundle.mount("/sys/fs/cgroup", type="cgroup", source="cgroup", options=options)
     bundle.linux["resources"] = {"pids": {"limit": 33}}
     text = bundle.output(
         "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; cat /proc/self/cgroup; true"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import image
 
-LIMIT = 630  # seconds, from switching on to switching off (120 to 320 as a rule)
+LIMIT = 630  # seconds, from switching on to switching off (a host at half its speed took more than 310)
 BOOT_LIMIT = 60  # seconds until the guest's first line: a busy host can lose an emulated timer for good
 BOOTS = 2
 MARK = "guest is up"

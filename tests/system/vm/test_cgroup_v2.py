@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.vm,
     pytest.mark.root,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
     pytest.mark.xdist_group("vm"),
     pytest.mark.skipif("CORTEN_TEST_VM" in os.environ, reason="inside of the virtual machine"),
 ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,12 @@ async def test_no_container_takes_anothers_directory(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     with pytest.raises(FileExistsError):
         spare.become(tmp_path / "one")
+
+
+async def test_containers_lie_apart_from_each_other(tmp_path: Path) -> None:
+    shown = ("lsattr", "-d", str(tmp_path / "spare"))
+    SpareDirectory(tmp_path / "spare").fill()
+    found = subprocess.run(shown, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip(f"the file system of {tmp_path} has no such flags: {found.stderr}")
+    assert "T" in found.stdout.split()[0]

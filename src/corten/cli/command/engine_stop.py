@@ -33,16 +33,15 @@ def run(session: Session, arguments: Arguments) -> int:
     finally:
         engine.close()
     run = os.path.dirname(where.path)
-    lock = (
-        os.path.join(run, "engine.lock") if run else ""
-    )  # one that is reached over TCP has its own elsewhere
+    # One that is reached over TCP has its files elsewhere.
+    lock = os.path.join(run, "engine.lock") if run else ""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if not autostart.listens(where) and (not lock or autostart.is_free(lock)):
             print(f"the engine at {where} has stopped")
             return 0
         time.sleep(0.02)
-    pid = os.path.join(run, "engine.pid")
+    pid = os.path.join(run, "engine.pid") if run else "engine.pid of its run directory"
     raise Unavailable(
         f"the engine at {where} did not stop within {PATIENCE:.0f} seconds; its process is in {pid}"
     )

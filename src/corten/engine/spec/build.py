@@ -41,6 +41,7 @@ from corten.runtime.devices import (
     parse_device,
     parse_rule,
 )
+from corten.runtime.execute_usual import SYSCTLS
 from corten.runtime.mount_options import SUBPATH
 from corten.runtime.plan_provided import LayeredMount, ProvidedMount, SharedMount
 from corten.volume.driver import VolumeMount
@@ -81,7 +82,6 @@ _MQUEUE_HOST = Mount(
     destination="/dev/mqueue", type="bind", source="/dev/mqueue", options=("rbind", "nosuid")
 )
 
-_PRIVATE_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 _ROOTLESS_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 
 
@@ -204,7 +204,7 @@ def _sysctls(host: HostConfig, *, rootless: bool) -> dict[str, str] | None:
     mode = host.network_mode
     private = mode != "host" and not mode.startswith("container:")
     # In a user namespace the range may not name groups that do not exist there: Docker leaves it alone, too.
-    own = (_ROOTLESS_SYSCTLS if rootless else _PRIVATE_SYSCTLS) if private else {}
+    own = (_ROOTLESS_SYSCTLS if rootless else SYSCTLS) if private else {}
     return {**own, **host.sysctls} if host.sysctls else own or None
 
 
